@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: MIT
+# Warnings, definitions and helpers shared by every target of the project.
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+pkg_check_modules(PROTOBUF_C REQUIRED IMPORTED_TARGET libprotobuf-c>=1.4)
+
+add_library(sandd-options INTERFACE)
+target_compile_definitions(sandd-options INTERFACE _GNU_SOURCE)
+target_compile_options(sandd-options INTERFACE -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes
+  -Wmissing-prototypes -Wwrite-strings -Wvla -Wno-missing-field-initializers -Werror -fno-strict-aliasing
+  -fno-common -UNDEBUG)
+
+# sandd_test(<name> SOURCES a.c b.c LIBS x y): a libcheck program build/bin/<name>, run by ctest under that name.
+function(sandd_test name)
+  if(NOT BUILD_TESTING)
+    return()
+  endif()
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LIBS" ${ARGN})
+  pkg_check_modules(CHECK REQUIRED IMPORTED_TARGET check)
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE sandd-options ${ARG_LIBS} PkgConfig::CHECK)
+  add_test(NAME ${name} COMMAND ${name})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT})
+endfunction()
