@@ -10,6 +10,9 @@ target_compile_options(sandd-options INTERFACE -Wall -Wextra -Wshadow -Wpointer-
   -Wmissing-prototypes -Wwrite-strings -Wvla -Wno-missing-field-initializers -Werror -fno-strict-aliasing
   -fno-common -UNDEBUG)
 
+set(SANDD_TEST_LAUNCHER "" CACHE STRING "What runs each test program, as a list: valgrind and its options")
+set(SANDD_TEST_SLOWNESS 1 CACHE STRING "By how much longer tests may take under the launcher or a sanitizer")
+
 # sandd_test(<name> SOURCES a.c b.c LIBS x y): a libcheck program build/bin/<name>, run by ctest under that name.
 function(sandd_test name)
   if(NOT BUILD_TESTING)
@@ -19,9 +22,11 @@ function(sandd_test name)
   pkg_check_modules(CHECK REQUIRED IMPORTED_TARGET check)
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE sandd-options ${ARG_LIBS} PkgConfig::CHECK)
-  add_test(NAME ${name} COMMAND ${name})
+  add_test(NAME ${name} COMMAND ${SANDD_TEST_LAUNCHER} $<TARGET_FILE:${name}>)
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT})
+  math(EXPR ARG_TIMEOUT "${ARG_TIMEOUT} * ${SANDD_TEST_SLOWNESS}")
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT}
+    ENVIRONMENT CK_TIMEOUT_MULTIPLIER=${SANDD_TEST_SLOWNESS})
 endfunction()
