@@ -7,8 +7,11 @@ pkg_check_modules(PROTOBUF_C REQUIRED IMPORTED_TARGET libprotobuf-c>=1.4)
 add_library(sandd-options INTERFACE)
 target_compile_definitions(sandd-options INTERFACE _GNU_SOURCE)
 target_compile_options(sandd-options INTERFACE -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes
-  -Wmissing-prototypes -Wwrite-strings -Wvla -Wno-missing-field-initializers -Werror -fno-strict-aliasing
-  -fno-common -UNDEBUG)
+  -Wmissing-prototypes -Wwrite-strings -Wvla -Wno-missing-field-initializers -fno-strict-aliasing -fno-common -UNDEBUG
+  $<$<BOOL:${SANDD_WERROR}>:-Werror>
+  # Ubuntu's compiler does this unasked, with warnings of its own.
+  $<$<CONFIG:RelWithDebInfo,Release>:-U_FORTIFY_SOURCE> $<$<CONFIG:RelWithDebInfo,Release>:-D_FORTIFY_SOURCE=2>
+  $<$<CONFIG:RelWithDebInfo,Release>:-fstack-protector-strong>)
 
 set(SANDD_TEST_LAUNCHER "" CACHE STRING "What runs each test program, as a list: valgrind and its options")
 set(SANDD_TEST_SLOWNESS 1 CACHE STRING "By how much longer tests may take under the launcher or a sanitizer")
