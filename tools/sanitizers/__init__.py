@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""What tools/sanitize needs inside pytest."""
