@@ -55,6 +55,8 @@ $(VENV)/bin/python:
 
 $(VENV)/.%-deps: tools/requirements/%.txt $(VENV)/bin/python
 	@$(PIP) install -r $<
+	@printf '#!/bin/sh\nexec "%s" -m grpc_tools.protoc "$$@"\n' "$(abspath $(PYTHON))" >$(VENV)/bin/protoc
+	@chmod +x $(VENV)/bin/protoc
 	@touch $@
 
 .PHONY: venv

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Gates on the text of sources: licence line, length, layers."""
+"""Gates on the text of sources: licence line, length, links, layers."""
 
 from __future__ import annotations
 
@@ -38,6 +38,19 @@ def length(top: Path, names: list[Path] | None = None) -> list[str]:
         count = (top / name).read_text(errors="replace").count("\n")
         if count > MAX_LINES:
             found.append(f"{name}: {count} lines, more than {MAX_LINES}: it holds more than one noun")
+    return found
+
+
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
+
+
+def links(top: Path, names: list[Path] | None = None) -> list[str]:
+    """Relative links of Markdown files."""
+    found = []
+    for name in sources(top, ".md") if names is None else names:
+        for target in LINK.findall((top / name).read_text()):
+            if "://" not in target and not (top / name).parent.joinpath(target).exists():
+                found.append(f"{name}: links to {target}, which is not there")
     return found
 
 

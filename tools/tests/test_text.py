@@ -38,6 +38,14 @@ def test_a_long_source_is_found(judged):
     assert judged(text.length, server__a_c="\n" * 701)
 
 
+def test_a_link_to_nowhere_is_found(tmp_path: Path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/a.md").write_text("[b](../b.md#part), [c](https://c.example/x), [d](#d)\n")
+    assert text.links(tmp_path, [Path("docs/a.md")])
+    (tmp_path / "b.md").write_text("")
+    assert text.links(tmp_path, [Path("docs/a.md")]) == []
+
+
 @pytest.mark.parametrize(
     ("name", "line", "complaint"),
     [
