@@ -4,14 +4,17 @@
 
     python3 docs/dev/check-rules.py [--write] [FILE]
 
-Fails when a rule is out of order, doubled, not atomic or badly formed, when MUST or SHOULD stands outside a rule, when a
-reference names no rule, when the status table differs from proto/sandd/v1/status.proto, or when a hex block is not what
-`protoc --encode` makes of the textproto block before it. --write fills the hex blocks in. A missing protoc is a failure.
+Fails when a rule is out of order, doubled, not atomic or badly formed, when MUST or SHOULD stands outside a rule, when
+a reference names no rule, when the status table differs from proto/sandd/v1/status.proto, or when a hex block is not
+what `protoc --encode` makes of the textproto block before it. --write fills the hex blocks in. A missing protoc is a
+failure.
 """
+
 import pathlib
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROTO = ROOT / "proto"
@@ -22,9 +25,10 @@ STATUS_ROW = re.compile(r"^\| (\d+) \| `([A-Z_]+)` \|", re.M)
 STATUS_ENUM = re.compile(r"^\s*STATUS_CODE_([A-Z_]+) = (\d+);", re.M)
 
 
-def check_rules(text):
+def check_rules(text: str) -> Iterator[tuple[int, str]]:
     """Yields (line number, what is wrong) for the numbered rules."""
-    seen, last = set(), 0
+    seen: set[str] = set()
+    last = 0
     for number, line in enumerate(text.splitlines(), 1):
         match = RULE.match(line)
         if not match:
@@ -52,7 +56,7 @@ def check_rules(text):
                 yield number, f"{rule} does not exist"
 
 
-def check_status(text):
+def check_status(text: str) -> Iterator[tuple[int, str]]:
     """Yields (line number, what is wrong) for the table of status codes."""
     schema = {(int(n), name) for name, n in STATUS_ENUM.findall((PROTO / "sandd/v1/status.proto").read_text())}
     table = {(int(n), name) for n, name in STATUS_ROW.findall(text)}
@@ -60,17 +64,17 @@ def check_status(text):
         yield 1, f"status {n} {name} is only in the {'schema' if (n, name) in schema else 'table'}"
 
 
-def encode(textproto):
+def encode(textproto: str) -> str:
     """The bytes of one Packet in text form, as lines of hex."""
     command = ["protoc", f"--proto_path={PROTO}", "--encode=sandd.v1.Packet", "sandd/v1/packet.proto"]
     done = subprocess.run(command, input=textproto.encode(), capture_output=True, check=False)
     if done.returncode:
         raise ValueError(done.stderr.decode().strip())
     digits = done.stdout.hex()
-    return "".join(digits[i:i + 64] + "\n" for i in range(0, len(digits), 64))
+    return "".join(digits[i : i + 64] + "\n" for i in range(0, len(digits), 64))
 
 
-def check_examples(text):
+def check_examples(text: str) -> Iterator[tuple[int, str]]:
     """Yields (line number, what is wrong) for the worked examples."""
     if not EXAMPLE.search(text):
         yield 1, "no example"
@@ -83,7 +87,7 @@ def check_examples(text):
             yield number, f"protoc: {error}"
 
 
-def main():
+def main() -> int:
     arguments = [a for a in sys.argv[1:] if a != "--write"]
     path = pathlib.Path(arguments[0]) if arguments else ROOT / "PROTOCOL.md"
     text = path.read_text(encoding="utf-8")
@@ -93,7 +97,7 @@ def main():
     wrong = [*check_rules(text), *check_status(text), *check_examples(text)]
     for number, what in wrong:
         print(f"{path.name}:{number}: {what}", file=sys.stderr)
-    print(f"{path.name}: {sum(bool(RULE.match(l)) for l in text.splitlines())} rules, {len(wrong)} mistakes")
+    print(f"{path.name}: {sum(bool(RULE.match(line)) for line in text.splitlines())} rules, {len(wrong)} mistakes")
     return 1 if wrong else 0
 
 
