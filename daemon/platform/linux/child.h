@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+// What a child does between clone and exec. It may share our memory while our loop goes on, so it reads a plan that nobody
+// changes, uses raw system calls only, and calls no library function.
+#ifndef SANDD_PLATFORM_LINUX_CHILD_H
+#define SANDD_PLATFORM_LINUX_CHILD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+typedef struct {
+  char **candidates;  // paths to try, NULL at the end
+  char **argv;        // NULL at the end
+  char **script_argv; // shell, a slot for the path, argv[1]...: for a file that is executable but has no known format
+  char **envp;
+  const char *cwd; // NULL: stay
+  int stdio[3];    // all above 2
+  int error_fd;    // above 2
+  bool terminal;   // stdio[0] becomes the controlling terminal
+  pid_t parent;
+  struct {
+    uint64_t soft, hard;
+  } nofile;
+  bool restore_nofile;
+  bool set_user;
+  uid_t uid;
+  gid_t gid;
+  const gid_t *groups;
+  size_t group_count;
+} sandd_child_plan;
+
+/* What comes through error_fd when the program could not be run; end of file alone means that it runs. */
+typedef struct {
+  int32_t at; // sandd_platform_at
+  int32_t error;
+  int32_t candidate;   // AT_PROGRAM: which path
+  int32_t interpreter; // AT_PROGRAM: the file is there, what its first line names is not
+} sandd_child_report;
+
+/* The child's main; arg is a sandd_child_plan. Does not return. */
+int sandd_child_main(void *arg);
+
+#endif
