@@ -27,6 +27,7 @@ extern "C" {
  *           returns SANDD_E_TIMEOUT.
  * structs:  those that begin with size are yours; set size = sizeof of it and the rest to zero before you fill it in.
  *           They grow at their end. Strings are UTF-8 and zero-terminated; sandd_bytes may hold anything.
+ * SIGPIPE:  is ignored in the process from the first server on.
  * since:    0.1, if nothing else is said. */
 typedef struct sandd_server sandd_server;
 typedef struct sandd_exec sandd_exec;
@@ -43,6 +44,7 @@ typedef struct sandd_failure {
   int error;             /* the SANDD_E_* that the function returned */
   int status;            /* the closest StatusCode (docs/status-codes.md), 0 if there is none */
   int64_t away_since_ns; /* SANDD_E_AWAY: wall clock, ns since 1970, when the daemon's connection went; else 0 */
+  char errno_name[24];   /* "EADDRINUSE", if the system said so and it is known; else "" */
   char text[512];        /* one sentence: what failed, on what, what to do */
 } sandd_failure;
 
@@ -79,9 +81,12 @@ typedef struct sandd_server_config {
 SANDD_API int sandd_server_new(sandd_server **out, const sandd_server_config *config, sandd_failure *failure);
 
 /* Stops it: daemons get Goodbye(SHUTTING_DOWN), calls of other threads return SANDD_E_CLOSED, the port is free when this
- * returns, at most a second later. Handles of its execs and waitsets stay valid, say SANDD_E_CLOSED, and are still to be
- * freed. Commands that run are ended by their daemons, unless KEEP. No call may begin on the server afterwards.
- * NULL is fine. In a forked child: see above. */
+ * returns, at most a second later. Commands that run are ended by their daemons, unless kept. Every later call on the
+ * server, its execs and waitsets says SANDD_E_CLOSED; all are still to be freed. A second call waits for the first. */
+SANDD_API void sandd_server_close(sandd_server *server);
+
+/* Closes it if need be, and frees it. Its execs and waitsets stay valid, closed, until they are freed. Calls that are
+ * under way in other threads end with SANDD_E_CLOSED; none may begin. NULL is fine. In a forked child: see above. */
 SANDD_API void sandd_server_free(sandd_server *server);
 
 /* Where it listens. address: "127.0.0.1:8765", "[::1]:8765"; lives as long as the server. */
@@ -286,8 +291,8 @@ typedef struct sandd_exec_config {
 SANDD_API int sandd_exec_open(sandd_exec **out, sandd_server *server, const sandd_exec_config *config,
                               sandd_failure *failure);
 
-/* Frees the handle. A command that runs is cancelled (its tree killed, unless keep), if it was not detached. NULL is
- * fine. No other thread may be in a call on it. */
+/* Frees the handle. A command that runs is cancelled (its tree killed, unless keep), if it was not detached. Waits of
+ * other threads on it end with SANDD_E_CLOSED; no call may begin. NULL is fine. */
 SANDD_API void sandd_exec_free(sandd_exec *exec);
 
 /* What can be so of an exec, as bits. */
@@ -308,16 +313,17 @@ typedef struct sandd_exec_result {
   size_t size;
   bool started;        /* the process exists or existed */
   bool attached;       /* it was there before this exec */
+  bool detached;       /* sandd_exec_detach was called */
   bool exited;         /* exit_code or signal, reason and the times are known */
   bool ended;          /* nothing below changes any more */
   bool may_have_run;   /* false: the command certainly has not run */
   bool away;           /* the daemon is not connected now, or never came */
   bool truncated;      /* output is missing: skipped by the cap, or not delivered */
   bool drain_limited;  /* something that it left behind still held its pipe; later output was not waited for */
-  /* How the operation ended: 0 for success in this sense: the command ran to its end, whatever its exit code, and its
-   * output is complete. SANDD_E_AWAY, SANDD_E_NOT_FOUND, SANDD_E_UNSUPPORTED, SANDD_E_LIMIT (never sent),
-   * SANDD_E_TIMEOUT (no_deadline), SANDD_E_CLOSED (server ended), SANDD_E_PROTOCOL: the other side said no or failed,
-   * status tells what. SANDD_E_STATE: it has not ended. */
+  /* Why this side gave up, or 0: SANDD_E_AWAY, SANDD_E_NOT_FOUND (the daemon), SANDD_E_UNSUPPORTED, SANDD_E_LIMIT,
+   * SANDD_E_TOO_LARGE, SANDD_E_NOMEM: never sent. SANDD_E_TIMEOUT: see no_deadline. SANDD_E_CLOSED: the server ended.
+   * What the daemon says is no error, but a status: the command ran to its end and its output is complete, whatever its
+   * exit code, if ended && error == 0 && status == 1. */
   int error;
   int status;              /* StatusCode: 1 (OK), or why not; 0 until it ended */
   const char *text;        /* with a status: a sentence, or "". These strings live as long as the exec. */
