@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: MIT
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+sandd_conn *conn_new(sandd_net *net, const sandd_conn_handler *handler, void *user, size_t max_message)
+{
+  sandd_conn *conn = calloc(1, sizeof *conn);
+  if (!conn) {
+    return NULL;
+  }
+  conn->net = net;
+  conn->handler = handler;
+  conn->user = user;
+  conn->max_message = max_message;
+  list_init(&conn->timed);
+  list_add(&net->conns, &conn->node);
+  return conn;
+}
+
+void conn_free(sandd_conn *conn)
+{
+  if (!list_empty(&conn->timed)) {
+    conn_deadline(conn, 0);
+  }
+  list_remove(&conn->node);
+  if (conn->listener) {
+    listener_unref(conn->listener);
+  }
+  dial_free(conn->dial);
+  free(conn->partial);
+  free(conn->text);
+  free(conn);
+}
+
+void conn_fail(sandd_conn *conn, int error, const char *text)
+{
+  if (conn->error) {
+    return;
+  }
+  conn->error = error;
+  free(conn->text);
+  conn->text = strdup(text);
+}
+
+void conn_deadline(sandd_conn *conn, uint64_t ms)
+{
+  list_remove(&conn->timed);
+  conn->deadline_ms = ms;
+  if (ms) {
+    list_add(&conn->net->timed, &conn->timed);
+    net_schedule(conn->net);
+  }
+}
+
+static void forget_partial(sandd_conn *conn)
+{
+  free(conn->partial);
+  conn->partial = NULL;
+  conn->partial_len = conn->partial_cap = 0;
+}
+
+static void tell_closed(sandd_conn *conn)
+{
+  const char *text = conn->text ? conn->text : conn->error ? sandd_net_error_name(conn->error) : "closed";
+  if (conn->handler->closed && (conn->opened || !conn->listener)) {
+    conn->handler->closed(conn, conn->error, conn->ws_code, text, conn->user);
+  }
+  conn_free(conn);
+}
+
+void conn_opened(sandd_conn *conn)
+{
+  conn->phase = CONN_OPEN;
+  conn->opened = true;
+  conn_deadline(conn, 0);
+  if (conn->handler->opened) {
+    conn->handler->opened(conn, conn->user);
+  }
+  if (conn->wake_pending && conn->wsi) {
+    lws_callback_on_writable(conn->wsi);
+  }
+}
+
+/* Everything that ends a connection from within a callback of libwebsockets: the Close frame is on its way when the
+ * callback returns -1, and it drops what arrives meanwhile. */
+static int close_from_callback(sandd_conn *conn, uint16_t ws_code, const char *reason)
+{
+  size_t len = reason ? strlen(reason) : 0;
+  if (len > MAX_REASON) {
+    len = MAX_REASON;
+    while (len && ((unsigned char)reason[len] & 0xc0) == 0x80) {
+      len--;
+    }
+  }
+  conn->phase = CONN_CLOSING;
+  conn->close_sent = true;
+  conn->ws_code = ws_code;
+  forget_partial(conn);
+  conn_deadline(conn, uv_now(&conn->net->loop) + CLOSE_TIMEOUT_MS);
+  lws_close_reason(conn->wsi, (enum lws_close_status)ws_code, (unsigned char *)(uintptr_t)reason, len);
+  return -1;
+}
+
+static int refuse_text(sandd_conn *conn)
+{
+  if (conn->listener && !conn->had_message) {
+    net_log(conn->net, SANDD_NET_LOG_WARN,
+            "%s sent a text message first: this looks like an old daemon that speaks JSON; it has to be replaced by one "
+            "that speaks the binary protocol " SUBPROTOCOL,
+            conn->peer);
+  }
+  conn_fail(conn, SANDD_NET_TEXT, "the peer sent a text message; " SUBPROTOCOL " has only binary ones");
+  return close_from_callback(conn, LWS_CLOSE_STATUS_UNACCEPTABLE_OPCODE, "binary messages only");
+}
+
+static int refuse_size(sandd_conn *conn)
+{
+  char text[TEXT_SIZE];
+  snprintf(text, sizeof text, "the peer sent a message above the limit of %zu bytes", conn->max_message);
+  conn_fail(conn, SANDD_NET_TOO_BIG, text);
+  return close_from_callback(conn, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, "message too big");
+}
+
+static int grow_partial(sandd_conn *conn, size_t need)
+{
+  if (need <= conn->partial_cap) {
+    return 0;
+  }
+  /* Many small fragments must not cost quadratic copying. */
+  size_t cap = conn->partial_cap && need < conn->partial_cap * 2 ? conn->partial_cap * 2 : need;
+  if (cap > conn->max_message) {
+    cap = conn->max_message;
+  }
+  uint8_t *grown = realloc(conn->partial, cap);
+  if (!grown) {
+    return -1;
+  }
+  conn->partial = grown;
+  conn->partial_cap = cap;
+  return 0;
+}
+
+static int deliver(sandd_conn *conn, const uint8_t *data, size_t len)
+{
+  conn->had_message = true;
+  if (conn->handler->message) {
+    conn->handler->message(conn, data, len, conn->user);
+  }
+  return conn->aborted ? -1 : 0;
+}
+
+int conn_receive(sandd_conn *conn, const uint8_t *data, size_t len)
+{
+  size_t left = lws_remaining_packet_payload(conn->wsi);
+  bool last = lws_is_final_fragment(conn->wsi) && !left;
+  if (conn->phase != CONN_OPEN) {
+    return conn->aborted ? -1 : 0;
+  }
+  if (conn->handler->received) {
+    conn->handler->received(conn, conn->user);
+    if (conn->phase != CONN_OPEN) {
+      return conn->aborted ? -1 : 0;
+    }
+  }
+  if (!lws_frame_is_binary(conn->wsi)) {
+    return refuse_text(conn);
+  }
+  size_t have = conn->partial_len + len;
+  if (have > conn->max_message || left > conn->max_message - have) {
+    return refuse_size(conn);
+  }
+  if (last && !conn->partial_len) {
+    return deliver(conn, data, len);
+  }
+  if (grow_partial(conn, have + left)) {
+    conn_fail(conn, SANDD_NET_NOMEM, "no memory for a message");
+    return close_from_callback(conn, LWS_CLOSE_STATUS_UNEXPECTED_CONDITION, "out of memory");
+  }
+  if (len) {
+    memcpy(conn->partial + conn->partial_len, data, len);
+  }
+  conn->partial_len = have;
+  if (!last) {
+    return 0;
+  }
+  uint8_t *whole = conn->partial;
+  conn->partial = NULL;
+  conn->partial_len = conn->partial_cap = 0;
+  int rc = deliver(conn, whole, have);
+  free(whole);
+  return rc;
+}
+
+static int send_pulled(sandd_conn *conn)
+{
+  sandd_net *net = conn->net;
+  uint8_t *buf = net->pull_buf + LWS_PRE;
+  size_t budget = PULL_BUDGET;
+  if (!conn->handler->pull) {
+    return 0;
+  }
+  for (;;) {
+    if (lws_partial_buffered(conn->wsi) || (budget < PULL_BUDGET && lws_send_pipe_choked(conn->wsi))) {
+      break;
+    }
+    size_t n = conn->handler->pull(conn, buf, net->max_pull, conn->user);
+    if (conn->aborted) {
+      return -1;
+    }
+    if (!n) {
+      return 0;
+    }
+    if (n > net->max_pull || lws_write(conn->wsi, buf, n, LWS_WRITE_BINARY) < (int)n) {
+      return -1;
+    }
+    if (conn->phase != CONN_OPEN) {
+      break;
+    }
+    if (budget <= n) {
+      break;
+    }
+    budget -= n;
+  }
+  lws_callback_on_writable(conn->wsi);
+  return 0;
+}
+
+int conn_writeable(sandd_conn *conn)
+{
+  if (conn->aborted) {
+    return -1;
+  }
+  if (conn->phase == CONN_OPEN) {
+    conn->wake_pending = false;
+    if (send_pulled(conn)) {
+      return -1;
+    }
+  }
+  if (conn->phase == CONN_CLOSING && conn->leaving && !conn->close_sent && !conn->closed_by_peer) {
+    if (lws_partial_buffered(conn->wsi)) {
+      lws_callback_on_writable(conn->wsi);
+      return 0;
+    }
+    return close_from_callback(conn, conn->ws_code, conn->text);
+  }
+  return 0;
+}
+
+void conn_peer_close(sandd_conn *conn, const uint8_t *payload, size_t len)
+{
+  if (conn->close_sent) {
+    return;
+  }
+  conn->closed_by_peer = true;
+  conn->phase = CONN_CLOSING;
+  conn->ws_code = len >= 2 ? (uint16_t)(payload[0] << 8 | payload[1]) : LWS_CLOSE_STATUS_NO_STATUS;
+  free(conn->text);
+  conn->text = len > 2 ? strndup((const char *)payload + 2, len - 2) : strdup("closed by the peer");
+  forget_partial(conn);
+  conn_deadline(conn, uv_now(&conn->net->loop) + CLOSE_TIMEOUT_MS);
+}
+
+void conn_destroyed(sandd_conn *conn)
+{
+  conn->wsi = NULL;
+  if (conn->in_lws_call) {
+    return;
+  }
+  if (conn->phase == CONN_CONNECTING || conn->phase == CONN_NEXT || conn->phase == CONN_FAILED) {
+    dial_attempt_gone(conn);
+    return;
+  }
+  if (!conn->error && conn->aborted) {
+    conn_fail(conn, SANDD_NET_ABORTED, "aborted on this side");
+  }
+  if (!conn->error && !conn->close_sent && !conn->closed_by_peer) {
+    conn_fail(conn, SANDD_NET_LOST, "the connection ended without a Close frame");
+  }
+  tell_closed(conn);
+}
+
+void conn_kill_wsi(sandd_conn *conn)
+{
+  if (conn->wsi && !conn->in_lws_call) {
+    lws_set_timeout(conn->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+    /* Its timers are looked at only after one of its own events. */
+    lws_cancel_service(lws_get_context(conn->wsi));
+  }
+}
+
+void conn_due(sandd_conn *conn)
+{
+  switch (conn->phase) {
+  case CONN_RESOLVING:
+  case CONN_CONNECTING:
+    dial_attempt_due(conn);
+    break;
+  case CONN_NEXT:
+    dial_next(conn);
+    break;
+  case CONN_FAILED:
+    if (!conn->wsi) {
+      tell_closed(conn);
+    }
+    break;
+  case CONN_CLOSING:
+    if (!conn->aborted) {
+      conn_fail(conn, SANDD_NET_TIMEOUT, "the peer did not finish closing in time");
+    }
+    conn_kill_wsi(conn);
+    break;
+  case CONN_UPGRADING:
+  case CONN_OPEN:
+    break;
+  }
+}
+
+void sandd_conn_wake(sandd_conn *conn)
+{
+  if (conn->phase == CONN_OPEN && conn->wsi) {
+    if (!conn->wake_pending) {
+      conn->wake_pending = true;
+      lws_callback_on_writable(conn->wsi);
+    }
+  } else {
+    conn->wake_pending = true;
+  }
+}
+
+void sandd_conn_close(sandd_conn *conn, uint16_t ws_code, const char *reason)
+{
+  if (conn->phase != CONN_OPEN) {
+    if (!conn->opened) {
+      sandd_conn_abort(conn);
+    }
+    return;
+  }
+  conn->phase = CONN_CLOSING;
+  conn->leaving = true;
+  conn->ws_code = ws_code;
+  free(conn->text);
+  conn->text = reason ? strdup(reason) : NULL;
+  forget_partial(conn);
+  conn_deadline(conn, uv_now(&conn->net->loop) + CLOSE_TIMEOUT_MS);
+  if (conn->wsi) {
+    lws_callback_on_writable(conn->wsi);
+  }
+}
+
+void sandd_conn_abort(sandd_conn *conn)
+{
+  if (conn->aborted) {
+    return;
+  }
+  conn->aborted = true;
+  conn_fail(conn, SANDD_NET_ABORTED, "aborted on this side");
+  if (conn->phase == CONN_RESOLVING && conn->dial->resolving) {
+    uv_cancel((uv_req_t *)&conn->dial->request);
+    return;
+  }
+  if (conn->phase == CONN_OPEN || conn->phase == CONN_UPGRADING || conn->phase == CONN_CLOSING) {
+    conn->phase = CONN_CLOSING;
+    conn_kill_wsi(conn);
+    return;
+  }
+  conn->phase = CONN_FAILED;
+  if (conn->wsi) {
+    conn_kill_wsi(conn);
+  } else {
+    conn_deadline(conn, uv_now(&conn->net->loop));
+  }
+}
+
+void *sandd_conn_user(const sandd_conn *conn)
+{
+  return conn->user;
+}
+
+void sandd_conn_set_user(sandd_conn *conn, void *user)
+{
+  conn->user = user;
+}
+
+void sandd_conn_set_max_message(sandd_conn *conn, size_t max_message)
+{
+  conn->max_message = max_message;
+}
+
+const char *sandd_conn_peer(const sandd_conn *conn)
+{
+  return conn->peer;
+}
+
+bool sandd_conn_is_server(const sandd_conn *conn)
+{
+  return conn->listener != NULL;
+}
+
+bool sandd_conn_closed_by_peer(const sandd_conn *conn)
+{
+  return conn->closed_by_peer;
+}
+
+void conn_tune_socket(int fd)
+{
+  int one = 1, low_water = UNSENT_LOW_WATER;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+#ifdef TCP_NOTSENT_LOWAT
+  setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &low_water, sizeof low_water);
+#endif
+}
+
+void address_text(const struct sockaddr *address, char *out, size_t size)
+{
+  char host[INET6_ADDRSTRLEN] = "";
+  if (address->sa_family == AF_INET6) {
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)address;
+    if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
+      inet_ntop(AF_INET, in6->sin6_addr.s6_addr + 12, host, sizeof host);
+      snprintf(out, size, "%s:%u", host, ntohs(in6->sin6_port));
+    } else {
+      inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
+      snprintf(out, size, "[%s]:%u", host, ntohs(in6->sin6_port));
+    }
+  } else {
+    const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)address;
+    inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
+    snprintf(out, size, "%s:%u", host, ntohs(in->sin_port));
+  }
+}
