@@ -11,9 +11,9 @@
 
 /* rx_buffer_size is allocated per connection and is also how much is read at once; tx_packet_size only keeps
  * libwebsockets from cutting writes. See README.md for what each of these costs. */
-#define RX_BUFFER 4096
-#define SERV_BUFFER 16384
-#define HEADER_BUFFER 8192
+#define RX_BUFFER           4096
+#define SERV_BUFFER         16384
+#define HEADER_BUFFER       8192
 #define HANDSHAKE_TIMEOUT_S 20
 
 /* Making and freeing contexts touches globals of libwebsockets (plugin loading, OpenSSL's ex_data indexes). */
@@ -29,54 +29,33 @@ static const struct lws_protocols protocols[] = {
 /* All zero: no pings and no hang-ups of its own; by default it ends even busy connections after 300 s. */
 const lws_retry_bo_t backend_no_keepalive;
 
-static int on_client_event(sandd_conn *conn, enum lws_callback_reasons reason, void *in, size_t len)
-{
+static int on_client_event(sandd_conn *conn, enum lws_callback_reasons reason, void *in, size_t len) {
   switch (reason) {
-  case LWS_CALLBACK_WSI_CREATE:
-    dial_connected(conn);
-    return 0;
-  case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER:
-    return dial_headers(conn, in, len);
-  case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
-    dial_error(conn, in, in ? len : 0);
-    return 0;
-  case LWS_CALLBACK_CLIENT_ESTABLISHED:
-    conn_opened(conn);
-    return conn->aborted ? -1 : 0;
-  case LWS_CALLBACK_CLIENT_RECEIVE:
-    return conn_receive(conn, in, len);
-  case LWS_CALLBACK_CLIENT_WRITEABLE:
-    return conn_writeable(conn);
-  default:
-    return 0;
+  case LWS_CALLBACK_WSI_CREATE: dial_connected(conn); return 0;
+  case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER: return dial_headers(conn, in, len);
+  case LWS_CALLBACK_CLIENT_CONNECTION_ERROR: dial_error(conn, in, in ? len : 0); return 0;
+  case LWS_CALLBACK_CLIENT_ESTABLISHED: conn_opened(conn); return conn->aborted ? -1 : 0;
+  case LWS_CALLBACK_CLIENT_RECEIVE: return conn_receive(conn, in, len);
+  case LWS_CALLBACK_CLIENT_WRITEABLE: return conn_writeable(conn);
+  default: return 0;
   }
 }
 
-static int on_server_event(sandd_conn *conn, struct lws *wsi, enum lws_callback_reasons reason, void *in, size_t len)
-{
+static int on_server_event(sandd_conn *conn, struct lws *wsi, enum lws_callback_reasons reason, void *in, size_t len) {
   conn->wsi = wsi;
   switch (reason) {
-  case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
-    return http_upgrade(conn, wsi, in);
-  case LWS_CALLBACK_HTTP:
-    return http_get(conn, wsi, in);
+  case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE: return http_upgrade(conn, wsi, in);
+  case LWS_CALLBACK_HTTP: return http_get(conn, wsi, in);
   case LWS_CALLBACK_HTTP_BODY:
-  case LWS_CALLBACK_HTTP_BODY_COMPLETION:
-    return -1;
-  case LWS_CALLBACK_ESTABLISHED:
-    conn_opened(conn);
-    return conn->aborted ? -1 : 0;
-  case LWS_CALLBACK_RECEIVE:
-    return conn_receive(conn, in, len);
-  case LWS_CALLBACK_SERVER_WRITEABLE:
-    return conn_writeable(conn);
-  default:
-    return 0;
+  case LWS_CALLBACK_HTTP_BODY_COMPLETION: return -1;
+  case LWS_CALLBACK_ESTABLISHED: conn_opened(conn); return conn->aborted ? -1 : 0;
+  case LWS_CALLBACK_RECEIVE: return conn_receive(conn, in, len);
+  case LWS_CALLBACK_SERVER_WRITEABLE: return conn_writeable(conn);
+  default: return 0;
   }
 }
 
-static int configure_server_ctx(struct lws *wsi, SSL_CTX *ctx)
-{
+static int configure_server_ctx(struct lws *wsi, SSL_CTX *ctx) {
   char text[TEXT_SIZE];
   backend_vhost *vhost = lws_vhost_user(lws_get_vhost(wsi));
   if (!vhost->files.server) {
@@ -86,20 +65,17 @@ static int configure_server_ctx(struct lws *wsi, SSL_CTX *ctx)
 }
 
 /* A connect that fails at once leaves libwebsockets 4.1's poll handle open for ever. */
-static void free_handle(uv_handle_t *handle)
-{
+static void free_handle(uv_handle_t *handle) {
   free(handle);
 }
 
-static void close_orphan(uv_handle_t *handle, void *wsi)
-{
+static void close_orphan(uv_handle_t *handle, void *wsi) {
   if (handle->type == UV_POLL && handle->data == wsi && !uv_is_closing(handle)) {
     uv_close(handle, free_handle);
   }
 }
 
-static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
-{
+static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len) {
   if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS) {
     return configure_server_ctx(wsi, user);
   }
@@ -128,8 +104,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
   return conn->listener ? on_server_event(conn, wsi, reason, in, len) : on_client_event(conn, reason, in, len);
 }
 
-static int make_context(sandd_net *net, int which)
-{
+static int make_context(sandd_net *net, int which) {
   void *loops[1] = {&net->loop};
   struct lws_context_creation_info info = {
       .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
@@ -157,8 +132,7 @@ static int make_context(sandd_net *net, int which)
   return net->context[which] ? SANDD_NET_OK : SANDD_NET_SYSTEM;
 }
 
-static int make_vhost(sandd_net *net, backend_vhost *vhost, bool secure)
-{
+static int make_vhost(sandd_net *net, backend_vhost *vhost, bool secure) {
   struct lws_context_creation_info info = {
       .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | (secure ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0) |
                  (secure && vhost->files.server ? LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX : 0),
@@ -182,13 +156,11 @@ static int make_vhost(sandd_net *net, backend_vhost *vhost, bool secure)
   return vhost->vh ? SANDD_NET_OK : SANDD_NET_SYSTEM;
 }
 
-struct lws_context *backend_context(const backend_vhost *vhost)
-{
+struct lws_context *backend_context(const backend_vhost *vhost) {
   return vhost->net->context[vhost == &vhost->net->plain ? BACKEND_PLAIN : BACKEND_TLS];
 }
 
-int backend_plain(sandd_net *net, backend_vhost **out)
-{
+int backend_plain(sandd_net *net, backend_vhost **out) {
   int rc;
   if (!net->plain.vh) {
     if ((rc = make_context(net, BACKEND_PLAIN)) || (rc = make_vhost(net, &net->plain, false))) {
@@ -202,8 +174,7 @@ int backend_plain(sandd_net *net, backend_vhost **out)
 
 /* Two setups are the same when they name the same files and the files did not change. The key begins with a byte that no
  * Host header of a client matches, as libwebsockets compares vhosts' names with it. */
-static char *vhost_key(const tls_files *files, size_t *len, tls_files *copy)
-{
+static char *vhost_key(const tls_files *files, size_t *len, tls_files *copy) {
   const char *names[3] = {files->ca, files->cert, files->key};
   char *key = NULL, *fields[3] = {0};
   FILE *out = open_memstream(&key, len);
@@ -234,8 +205,7 @@ static char *vhost_key(const tls_files *files, size_t *len, tls_files *copy)
   return key;
 }
 
-static void free_vhost(backend_vhost *vhost)
-{
+static void free_vhost(backend_vhost *vhost) {
   list_remove(&vhost->node);
   SSL_CTX_free(vhost->client_ctx);
   free(vhost->key);
@@ -244,8 +214,7 @@ static void free_vhost(backend_vhost *vhost)
 
 /* Server vhosts stay: libwebsockets moves connections between vhosts by Host header, so that none is ever known to be
  * unused. There is one per certificate that was ever listened with. */
-static void reap_idle(sandd_net *net)
-{
+static void reap_idle(sandd_net *net) {
   uint64_t now = uv_now(&net->loop);
   for (list *node = net->vhosts.next; node != &net->vhosts;) {
     backend_vhost *vhost = LIST_ENTRY(node, backend_vhost, node);
@@ -259,8 +228,7 @@ static void reap_idle(sandd_net *net)
   }
 }
 
-static backend_vhost *find_vhost(sandd_net *net, const char *key, size_t len)
-{
+static backend_vhost *find_vhost(sandd_net *net, const char *key, size_t len) {
   for (list *node = net->vhosts.next; node != &net->vhosts; node = node->next) {
     backend_vhost *vhost = LIST_ENTRY(node, backend_vhost, node);
     if (vhost->key_len == len && !memcmp(vhost->key, key, len)) {
@@ -270,8 +238,7 @@ static backend_vhost *find_vhost(sandd_net *net, const char *key, size_t len)
   return NULL;
 }
 
-int backend_tls(sandd_net *net, const tls_files *files, backend_vhost **out, char *text, size_t text_size)
-{
+int backend_tls(sandd_net *net, const tls_files *files, backend_vhost **out, char *text, size_t text_size) {
   tls_files copy;
   size_t len = 0;
   char *key = vhost_key(files, &len, &copy);
@@ -312,15 +279,13 @@ int backend_tls(sandd_net *net, const tls_files *files, backend_vhost **out, cha
   return SANDD_NET_OK;
 }
 
-void backend_release(backend_vhost *vhost)
-{
+void backend_release(backend_vhost *vhost) {
   if (vhost && !--vhost->refs) {
     vhost->idle_since_ms = uv_now(&vhost->net->loop);
   }
 }
 
-static void destroy_context(sandd_net *net, int which)
-{
+static void destroy_context(sandd_net *net, int which) {
   pthread_mutex_lock(&global_lock);
   lws_context_destroy(net->context[which]);
   pthread_mutex_unlock(&global_lock);
@@ -328,8 +293,7 @@ static void destroy_context(sandd_net *net, int which)
 
 /* With a foreign loop a context goes in two steps, and what it closes in the first has to be run off the loop before
  * the second frees it. */
-void backend_free(sandd_net *net)
-{
+void backend_free(sandd_net *net) {
   for (int which = 0; which < BACKEND_COUNT; which++) {
     if (!net->context[which]) {
       continue;

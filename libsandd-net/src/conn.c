@@ -7,8 +7,7 @@
 
 #include "internal.h"
 
-sandd_conn *conn_new(sandd_net *net, const sandd_conn_handler *handler, void *user, size_t max_message)
-{
+sandd_conn *conn_new(sandd_net *net, const sandd_conn_handler *handler, void *user, size_t max_message) {
   sandd_conn *conn = calloc(1, sizeof *conn);
   if (!conn) {
     return NULL;
@@ -22,8 +21,7 @@ sandd_conn *conn_new(sandd_net *net, const sandd_conn_handler *handler, void *us
   return conn;
 }
 
-void conn_free(sandd_conn *conn)
-{
+void conn_free(sandd_conn *conn) {
   if (!list_empty(&conn->timed)) {
     conn_deadline(conn, 0);
   }
@@ -37,8 +35,7 @@ void conn_free(sandd_conn *conn)
   free(conn);
 }
 
-void conn_fail(sandd_conn *conn, int error, const char *text)
-{
+void conn_fail(sandd_conn *conn, int error, const char *text) {
   if (conn->error) {
     return;
   }
@@ -47,8 +44,7 @@ void conn_fail(sandd_conn *conn, int error, const char *text)
   conn->text = strdup(text);
 }
 
-void conn_deadline(sandd_conn *conn, uint64_t ms)
-{
+void conn_deadline(sandd_conn *conn, uint64_t ms) {
   list_remove(&conn->timed);
   conn->deadline_ms = ms;
   if (ms) {
@@ -57,15 +53,13 @@ void conn_deadline(sandd_conn *conn, uint64_t ms)
   }
 }
 
-static void forget_partial(sandd_conn *conn)
-{
+static void forget_partial(sandd_conn *conn) {
   free(conn->partial);
   conn->partial = NULL;
   conn->partial_len = conn->partial_cap = 0;
 }
 
-static void tell_closed(sandd_conn *conn)
-{
+static void tell_closed(sandd_conn *conn) {
   const char *text = conn->text ? conn->text : conn->error ? sandd_net_error_name(conn->error) : "closed";
   if (conn->handler->closed && (conn->opened || !conn->listener)) {
     conn->handler->closed(conn, conn->error, conn->ws_code, text, conn->user);
@@ -73,8 +67,7 @@ static void tell_closed(sandd_conn *conn)
   conn_free(conn);
 }
 
-void conn_opened(sandd_conn *conn)
-{
+void conn_opened(sandd_conn *conn) {
   conn->phase = CONN_OPEN;
   conn->opened = true;
   conn_deadline(conn, 0);
@@ -88,8 +81,7 @@ void conn_opened(sandd_conn *conn)
 
 /* Everything that ends a connection from within a callback of libwebsockets: the Close frame is on its way when the
  * callback returns -1, and it drops what arrives meanwhile. */
-static int close_from_callback(sandd_conn *conn, uint16_t ws_code, const char *reason)
-{
+static int close_from_callback(sandd_conn *conn, uint16_t ws_code, const char *reason) {
   size_t len = reason ? strlen(reason) : 0;
   if (len > MAX_REASON) {
     len = MAX_REASON;
@@ -106,28 +98,26 @@ static int close_from_callback(sandd_conn *conn, uint16_t ws_code, const char *r
   return -1;
 }
 
-static int refuse_text(sandd_conn *conn)
-{
+static int refuse_text(sandd_conn *conn) {
   if (conn->listener && !conn->had_message) {
-    net_log(conn->net, SANDD_NET_LOG_WARN,
-            "%s sent a text message first: this looks like an old daemon that speaks JSON; it has to be replaced by one "
-            "that speaks the binary protocol " SUBPROTOCOL,
-            conn->peer);
+    net_log(
+        conn->net, SANDD_NET_LOG_WARN,
+        "%s sent a text message first: this looks like an old daemon that speaks JSON; it has to be replaced by one "
+        "that speaks the binary protocol " SUBPROTOCOL,
+        conn->peer);
   }
   conn_fail(conn, SANDD_NET_TEXT, "the peer sent a text message; " SUBPROTOCOL " has only binary ones");
   return close_from_callback(conn, LWS_CLOSE_STATUS_UNACCEPTABLE_OPCODE, "binary messages only");
 }
 
-static int refuse_size(sandd_conn *conn)
-{
+static int refuse_size(sandd_conn *conn) {
   char text[TEXT_SIZE];
   snprintf(text, sizeof text, "the peer sent a message above the limit of %zu bytes", conn->max_message);
   conn_fail(conn, SANDD_NET_TOO_BIG, text);
   return close_from_callback(conn, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, "message too big");
 }
 
-static int grow_partial(sandd_conn *conn, size_t need)
-{
+static int grow_partial(sandd_conn *conn, size_t need) {
   if (need <= conn->partial_cap) {
     return 0;
   }
@@ -145,8 +135,7 @@ static int grow_partial(sandd_conn *conn, size_t need)
   return 0;
 }
 
-static int deliver(sandd_conn *conn, const uint8_t *data, size_t len)
-{
+static int deliver(sandd_conn *conn, const uint8_t *data, size_t len) {
   conn->had_message = true;
   if (conn->handler->message) {
     conn->handler->message(conn, data, len, conn->user);
@@ -154,8 +143,7 @@ static int deliver(sandd_conn *conn, const uint8_t *data, size_t len)
   return conn->aborted ? -1 : 0;
 }
 
-int conn_receive(sandd_conn *conn, const uint8_t *data, size_t len)
-{
+int conn_receive(sandd_conn *conn, const uint8_t *data, size_t len) {
   size_t left = lws_remaining_packet_payload(conn->wsi);
   bool last = lws_is_final_fragment(conn->wsi) && !left;
   if (conn->phase != CONN_OPEN) {
@@ -196,8 +184,7 @@ int conn_receive(sandd_conn *conn, const uint8_t *data, size_t len)
   return rc;
 }
 
-static int send_pulled(sandd_conn *conn)
-{
+static int send_pulled(sandd_conn *conn) {
   sandd_net *net = conn->net;
   uint8_t *buf = net->pull_buf + LWS_PRE;
   size_t budget = PULL_BUDGET;
@@ -230,8 +217,7 @@ static int send_pulled(sandd_conn *conn)
   return 0;
 }
 
-int conn_writeable(sandd_conn *conn)
-{
+int conn_writeable(sandd_conn *conn) {
   if (conn->aborted) {
     return -1;
   }
@@ -251,8 +237,7 @@ int conn_writeable(sandd_conn *conn)
   return 0;
 }
 
-void conn_peer_close(sandd_conn *conn, const uint8_t *payload, size_t len)
-{
+void conn_peer_close(sandd_conn *conn, const uint8_t *payload, size_t len) {
   if (conn->close_sent) {
     return;
   }
@@ -265,8 +250,7 @@ void conn_peer_close(sandd_conn *conn, const uint8_t *payload, size_t len)
   conn_deadline(conn, uv_now(&conn->net->loop) + CLOSE_TIMEOUT_MS);
 }
 
-void conn_destroyed(sandd_conn *conn)
-{
+void conn_destroyed(sandd_conn *conn) {
   conn->wsi = NULL;
   if (conn->in_lws_call) {
     return;
@@ -284,8 +268,7 @@ void conn_destroyed(sandd_conn *conn)
   tell_closed(conn);
 }
 
-void conn_kill_wsi(sandd_conn *conn)
-{
+void conn_kill_wsi(sandd_conn *conn) {
   if (conn->wsi && !conn->in_lws_call) {
     lws_set_timeout(conn->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
     /* Its timers are looked at only after one of its own events. */
@@ -293,16 +276,11 @@ void conn_kill_wsi(sandd_conn *conn)
   }
 }
 
-void conn_due(sandd_conn *conn)
-{
+void conn_due(sandd_conn *conn) {
   switch (conn->phase) {
   case CONN_RESOLVING:
-  case CONN_CONNECTING:
-    dial_attempt_due(conn);
-    break;
-  case CONN_NEXT:
-    dial_next(conn);
-    break;
+  case CONN_CONNECTING: dial_attempt_due(conn); break;
+  case CONN_NEXT: dial_next(conn); break;
   case CONN_FAILED:
     if (!conn->wsi) {
       tell_closed(conn);
@@ -315,13 +293,11 @@ void conn_due(sandd_conn *conn)
     conn_kill_wsi(conn);
     break;
   case CONN_UPGRADING:
-  case CONN_OPEN:
-    break;
+  case CONN_OPEN: break;
   }
 }
 
-void sandd_conn_wake(sandd_conn *conn)
-{
+void sandd_conn_wake(sandd_conn *conn) {
   if (conn->phase == CONN_OPEN && conn->wsi) {
     if (!conn->wake_pending) {
       conn->wake_pending = true;
@@ -332,8 +308,7 @@ void sandd_conn_wake(sandd_conn *conn)
   }
 }
 
-void sandd_conn_close(sandd_conn *conn, uint16_t ws_code, const char *reason)
-{
+void sandd_conn_close(sandd_conn *conn, uint16_t ws_code, const char *reason) {
   if (conn->phase != CONN_OPEN) {
     if (!conn->opened) {
       sandd_conn_abort(conn);
@@ -352,8 +327,7 @@ void sandd_conn_close(sandd_conn *conn, uint16_t ws_code, const char *reason)
   }
 }
 
-void sandd_conn_abort(sandd_conn *conn)
-{
+void sandd_conn_abort(sandd_conn *conn) {
   if (conn->aborted) {
     return;
   }
@@ -376,38 +350,31 @@ void sandd_conn_abort(sandd_conn *conn)
   }
 }
 
-void *sandd_conn_user(const sandd_conn *conn)
-{
+void *sandd_conn_user(const sandd_conn *conn) {
   return conn->user;
 }
 
-void sandd_conn_set_user(sandd_conn *conn, void *user)
-{
+void sandd_conn_set_user(sandd_conn *conn, void *user) {
   conn->user = user;
 }
 
-void sandd_conn_set_max_message(sandd_conn *conn, size_t max_message)
-{
+void sandd_conn_set_max_message(sandd_conn *conn, size_t max_message) {
   conn->max_message = max_message;
 }
 
-const char *sandd_conn_peer(const sandd_conn *conn)
-{
+const char *sandd_conn_peer(const sandd_conn *conn) {
   return conn->peer;
 }
 
-bool sandd_conn_is_server(const sandd_conn *conn)
-{
+bool sandd_conn_is_server(const sandd_conn *conn) {
   return conn->listener != NULL;
 }
 
-bool sandd_conn_closed_by_peer(const sandd_conn *conn)
-{
+bool sandd_conn_closed_by_peer(const sandd_conn *conn) {
   return conn->closed_by_peer;
 }
 
-void conn_tune_socket(int fd)
-{
+void conn_tune_socket(int fd) {
   int one = 1, low_water = UNSENT_LOW_WATER;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 #ifdef TCP_NOTSENT_LOWAT
@@ -415,8 +382,7 @@ void conn_tune_socket(int fd)
 #endif
 }
 
-void address_text(const struct sockaddr *address, char *out, size_t size)
-{
+void address_text(const struct sockaddr *address, char *out, size_t size) {
   char host[INET6_ADDRSTRLEN] = "";
   if (address->sa_family == AF_INET6) {
     const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)address;

@@ -9,8 +9,7 @@
 
 #define DEFAULT_TIMEOUT_MS 20000
 
-void dial_free(dial *d)
-{
+void dial_free(dial *d) {
   if (!d) {
     return;
   }
@@ -28,8 +27,7 @@ void dial_free(dial *d)
 }
 
 /* Few connections are dialled at once, and only during TLS handshakes is this asked. */
-sandd_conn *dial_of_ssl(sandd_net *net, const SSL *ssl)
-{
+sandd_conn *dial_of_ssl(sandd_net *net, const SSL *ssl) {
   for (list *node = net->conns.next; node != &net->conns; node = node->next) {
     sandd_conn *conn = LIST_ENTRY(node, sandd_conn, node);
     if (conn->dial && conn->wsi && lws_get_ssl(conn->wsi) == ssl) {
@@ -39,8 +37,7 @@ sandd_conn *dial_of_ssl(sandd_net *net, const SSL *ssl)
   return NULL;
 }
 
-static void fail(sandd_conn *conn, int error, const char *text)
-{
+static void fail(sandd_conn *conn, int error, const char *text) {
   conn_fail(conn, error, text);
   conn->phase = CONN_FAILED;
   if (!conn->wsi) {
@@ -48,14 +45,12 @@ static void fail(sandd_conn *conn, int error, const char *text)
   }
 }
 
-static int errno_class(int why)
-{
+static int errno_class(int why) {
   return why == ECONNREFUSED ? SANDD_NET_REFUSED : why == ETIMEDOUT ? SANDD_NET_TIMEOUT : SANDD_NET_UNREACHABLE;
 }
 
 /* A connection attempt that got no TCP connection: the next address, or the end. */
-static void attempt_failed(sandd_conn *conn, int error, const char *why)
-{
+static void attempt_failed(sandd_conn *conn, int error, const char *why) {
   dial *d = conn->dial;
   char text[TEXT_SIZE];
   if (conn->aborted) {
@@ -74,8 +69,7 @@ static void attempt_failed(sandd_conn *conn, int error, const char *why)
 }
 
 /* What connect would say, for an attempt that libwebsockets gave up without telling why. */
-static int probe(const struct sockaddr_storage *address)
-{
+static int probe(const struct sockaddr_storage *address) {
   socklen_t len = address->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
   int fd = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   int why = 0;
@@ -88,13 +82,11 @@ static int probe(const struct sockaddr_storage *address)
   return why;
 }
 
-static struct sockaddr_storage *current_address(dial *d)
-{
+static struct sockaddr_storage *current_address(dial *d) {
   return &d->addresses[d->address_next - 1];
 }
 
-void dial_next(sandd_conn *conn)
-{
+void dial_next(sandd_conn *conn) {
   dial *d = conn->dial;
   sandd_net *net = conn->net;
   char host[INET6_ADDRSTRLEN];
@@ -115,8 +107,8 @@ void dial_next(sandd_conn *conn)
       .vhost = d->vhost->vh,
       .address = host,
       .port = (int)d->port,
-      .ssl_connection = (d->secure ? LCCSCF_USE_SSL | LCCSCF_SKIP_SERVER_CERT_HOSTNAME_CHECK : 0) |
-                        LCCSCF_HTTP_NO_FOLLOW_REDIRECT,
+      .ssl_connection =
+          (d->secure ? LCCSCF_USE_SSL | LCCSCF_SKIP_SERVER_CERT_HOSTNAME_CHECK : 0) | LCCSCF_HTTP_NO_FOLLOW_REDIRECT,
       .path = d->path,
       .host = d->host_header,
       .protocol = SUBPROTOCOL,
@@ -142,16 +134,14 @@ void dial_next(sandd_conn *conn)
   }
 }
 
-void dial_connected(sandd_conn *conn)
-{
+void dial_connected(sandd_conn *conn) {
   conn->dial->tcp_connected = true;
   /* From here on there is no other address to try. */
   conn_deadline(conn, conn->dial->deadline_ms);
   conn_tune_socket(lws_get_socket_fd(conn->wsi));
 }
 
-int dial_headers(sandd_conn *conn, unsigned char **at, size_t space)
-{
+int dial_headers(sandd_conn *conn, unsigned char **at, size_t space) {
   dial *d = conn->dial;
   if (!d->token) {
     return 0;
@@ -164,8 +154,7 @@ int dial_headers(sandd_conn *conn, unsigned char **at, size_t space)
   return 0;
 }
 
-static void tcp_failed(sandd_conn *conn)
-{
+static void tcp_failed(sandd_conn *conn) {
   int why = 0;
   socklen_t size = sizeof why;
   int fd = conn->wsi ? (int)lws_get_socket_fd(conn->wsi) : -1;
@@ -180,8 +169,7 @@ static void tcp_failed(sandd_conn *conn)
   attempt_failed(conn, why ? errno_class(why) : SANDD_NET_UNREACHABLE, text);
 }
 
-void dial_error(sandd_conn *conn, const char *text, size_t len)
-{
+void dial_error(sandd_conn *conn, const char *text, size_t len) {
   dial *d = conn->dial;
   char line[2 * TEXT_SIZE];
   if (conn->phase != CONN_CONNECTING) {
@@ -195,7 +183,8 @@ void dial_error(sandd_conn *conn, const char *text, size_t len)
   int error = SANDD_NET_HANDSHAKE;
   if (d->secure && !d->tls_done) {
     error = SANDD_NET_TLS;
-    snprintf(line, sizeof line, "%s: %s", d->host_header, *d->tls_text ? d->tls_text : "the connection ended during the TLS handshake");
+    snprintf(line, sizeof line, "%s: %s", d->host_header,
+             *d->tls_text ? d->tls_text : "the connection ended during the TLS handshake");
   } else if (status == 401) {
     error = SANDD_NET_UNAUTHORIZED;
     snprintf(line, sizeof line, "%s answered 401: the token is missing or wrong", d->host_header);
@@ -208,8 +197,7 @@ void dial_error(sandd_conn *conn, const char *text, size_t len)
   fail(conn, error, line);
 }
 
-void dial_attempt_due(sandd_conn *conn)
-{
+void dial_attempt_due(sandd_conn *conn) {
   dial *d = conn->dial;
   char text[TEXT_SIZE];
   if (conn->phase == CONN_RESOLVING) {
@@ -231,8 +219,7 @@ void dial_attempt_due(sandd_conn *conn)
   conn_kill_wsi(conn);
 }
 
-void dial_attempt_gone(sandd_conn *conn)
-{
+void dial_attempt_gone(sandd_conn *conn) {
   if (conn->phase == CONN_CONNECTING) {
     if (conn->dial->tcp_connected) {
       fail(conn, SANDD_NET_HANDSHAKE, "the connection ended during the handshake");
@@ -243,8 +230,7 @@ void dial_attempt_gone(sandd_conn *conn)
   conn_deadline(conn, uv_now(&conn->net->loop));
 }
 
-static bool token_ok(const char *token)
-{
+static bool token_ok(const char *token) {
   for (const char *p = token; *p; p++) {
     if (*p <= ' ' || *p > '~') {
       return false;
@@ -253,8 +239,7 @@ static bool token_ok(const char *token)
   return *token && strlen(token) <= MAX_TOKEN;
 }
 
-static int check_config(const sandd_dial_config *c, const dial *d, char *text, size_t size)
-{
+static int check_config(const sandd_dial_config *c, const dial *d, char *text, size_t size) {
   bool tls_option = c->ca_file || c->cert_file || c->key_file || c->server_name || c->insecure;
   if (c->token && !token_ok(c->token)) {
     snprintf(text, size, "the token is not 1 to %d printable ASCII characters without spaces", MAX_TOKEN);
@@ -270,8 +255,7 @@ static int check_config(const sandd_dial_config *c, const dial *d, char *text, s
   return SANDD_NET_INVALID;
 }
 
-static int name_hosts(dial *d, const char *server_name)
-{
+static int name_hosts(dial *d, const char *server_name) {
   const char *name = server_name ? server_name : d->host;
   bool bracket = strchr(name, ':') != NULL;
   char header[300];
@@ -283,8 +267,7 @@ static int name_hosts(dial *d, const char *server_name)
   return d->host_header && d->server_name ? SANDD_NET_OK : SANDD_NET_NOMEM;
 }
 
-static int set_up(sandd_net *net, dial *d, const sandd_dial_config *c, char *text, size_t size)
-{
+static int set_up(sandd_net *net, dial *d, const sandd_dial_config *c, char *text, size_t size) {
   int rc = url_parse(c->url, d, text, size);
   if (rc || (rc = check_config(c, d, text, size)) || (rc = name_hosts(d, c->server_name))) {
     return rc;
@@ -308,8 +291,7 @@ static int set_up(sandd_net *net, dial *d, const sandd_dial_config *c, char *tex
   return rc;
 }
 
-int sandd_dial(sandd_net *net, const sandd_dial_config *config, sandd_conn **out, char *text, size_t text_size)
-{
+int sandd_dial(sandd_net *net, const sandd_dial_config *config, sandd_conn **out, char *text, size_t text_size) {
   char scratch[TEXT_SIZE] = "";
   sandd_dial_config c = {0};
   sandd_conn *conn = NULL;

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "sandd/net/error.h"
 
-const char *sandd_net_error_name(int error)
-{
+const char *sandd_net_error_name(int error) {
 #define NAME(code) \
-  case code:       \
-    return #code
+  case code: return #code
   switch (error) {
     NAME(SANDD_NET_OK);
     NAME(SANDD_NET_NOMEM);
@@ -26,8 +24,7 @@ const char *sandd_net_error_name(int error)
     NAME(SANDD_NET_LOST);
     NAME(SANDD_NET_ABORTED);
     NAME(SANDD_NET_SYSTEM);
-    default:
-      return "SANDD_NET_?";
+  default: return "SANDD_NET_?";
   }
 #undef NAME
 }

@@ -6,28 +6,19 @@
 
 #include "internal.h"
 
-static const char *status_text(unsigned status)
-{
+static const char *status_text(unsigned status) {
   switch (status) {
-  case 200:
-    return "OK";
-  case 400:
-    return "Bad Request";
-  case 401:
-    return "Unauthorized";
-  case 404:
-    return "Not Found";
-  case 426:
-    return "Upgrade Required";
-  case 503:
-    return "Service Unavailable";
-  default:
-    return "Status";
+  case 200: return "OK";
+  case 400: return "Bad Request";
+  case 401: return "Unauthorized";
+  case 404: return "Not Found";
+  case 426: return "Upgrade Required";
+  case 503: return "Service Unavailable";
+  default: return "Status";
   }
 }
 
-static int answer(struct lws *wsi, const sandd_http_answer *a, const char *extra)
-{
+static int answer(struct lws *wsi, const sandd_http_answer *a, const char *extra) {
   char head[512];
   int n = snprintf(head, sizeof head,
                    "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nCache-Control: no-store\r\n%s\r\n",
@@ -47,8 +38,7 @@ static int answer(struct lws *wsi, const sandd_http_answer *a, const char *extra
   return rc < 0 ? -1 : 0;
 }
 
-static int refuse(sandd_conn *conn, struct lws *wsi, unsigned status, const char *why, const char *extra)
-{
+static int refuse(sandd_conn *conn, struct lws *wsi, unsigned status, const char *why, const char *extra) {
   char body[TEXT_SIZE];
   net_log(conn->net, SANDD_NET_LOG_WARN, "%s: upgrade refused with %u: %s", conn->peer, status, why);
   snprintf(body, sizeof body, "%s\n", why);
@@ -56,8 +46,7 @@ static int refuse(sandd_conn *conn, struct lws *wsi, unsigned status, const char
   return answer(wsi, &a, extra) ? -1 : 1; /* 1: libwebsockets takes the request as answered */
 }
 
-static bool token_matches(const sandd_listener *listener, struct lws *wsi)
-{
+static bool token_matches(const sandd_listener *listener, struct lws *wsi) {
   char given[MAX_TOKEN + 16], wanted[MAX_TOKEN + 16];
   memset(given, 0, sizeof given);
   memset(wanted, 0, sizeof wanted);
@@ -72,8 +61,7 @@ static bool token_matches(const sandd_listener *listener, struct lws *wsi)
   return right;
 }
 
-static bool offers_subprotocol(struct lws *wsi)
-{
+static bool offers_subprotocol(struct lws *wsi) {
   char offered[256];
   char *rest = offered;
   if (lws_hdr_copy(wsi, offered, sizeof offered, WSI_TOKEN_PROTOCOL) <= 0) {
@@ -87,16 +75,14 @@ static bool offers_subprotocol(struct lws *wsi)
   return false;
 }
 
-static bool path_is(struct lws *wsi, const char *path)
-{
+static bool path_is(struct lws *wsi, const char *path) {
   char *uri = NULL;
   int len = 0;
   return lws_http_get_uri_and_method(wsi, &uri, &len) == LWSHUMETH_GET && (size_t)len == strlen(path) &&
          !memcmp(uri, path, (size_t)len);
 }
 
-int http_upgrade(sandd_conn *conn, struct lws *wsi, const char *upgrade)
-{
+int http_upgrade(sandd_conn *conn, struct lws *wsi, const char *upgrade) {
   const sandd_listener *listener = conn->listener;
   if (strcasecmp(upgrade, "websocket")) {
     return refuse(conn, wsi, 400, "only an upgrade to websocket is known here", "Connection: close\r\n");
@@ -109,14 +95,12 @@ int http_upgrade(sandd_conn *conn, struct lws *wsi, const char *upgrade)
                   "Connection: close\r\nWWW-Authenticate: Bearer realm=\"sandd\"\r\n");
   }
   if (!offers_subprotocol(wsi)) {
-    return refuse(conn, wsi, 400, "the WebSocket subprotocol " SUBPROTOCOL " was not offered",
-                  "Connection: close\r\n");
+    return refuse(conn, wsi, 400, "the WebSocket subprotocol " SUBPROTOCOL " was not offered", "Connection: close\r\n");
   }
   return 0;
 }
 
-int http_get(sandd_conn *conn, struct lws *wsi, const char *path)
-{
+int http_get(sandd_conn *conn, struct lws *wsi, const char *path) {
   const sandd_listener *listener = conn->listener;
   sandd_http_answer a = {.status = 404, .body = "not found\n", .body_len = 10};
   const char *extra = "";

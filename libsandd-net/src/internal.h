@@ -15,42 +15,38 @@
 #include "sandd/net/listen.h"
 #include "sandd/net/net.h"
 
-#define SUBPROTOCOL "sandd.v1"
-#define DEFAULT_PATH "/ws"
-#define MAX_TOKEN 4096
-#define MAX_REASON 120
+#define SUBPROTOCOL      "sandd.v1"
+#define DEFAULT_PATH     "/ws"
+#define MAX_TOKEN        4096
+#define MAX_REASON       120
 #define CLOSE_TIMEOUT_MS 5000
-#define PULL_BUDGET (256 * 1024)
+#define PULL_BUDGET      (256 * 1024)
 #define UNSENT_LOW_WATER (128 * 1024)
-#define TEXT_SIZE 256
+#define TEXT_SIZE        256
 
 /* A node of a circular list; the head is a node too. */
 typedef struct list {
   struct list *next, *prev;
 } list;
 
-#define LIST_ENTRY(node, type, member) ((type *)(void *)((char *)(node)-offsetof(type, member)))
+#define LIST_ENTRY(node, type, member) ((type *)(void *)((char *)(node) - offsetof(type, member)))
 
-static inline void list_init(list *l)
-{
+static inline void list_init(list *l) {
   l->next = l->prev = l;
 }
 
-static inline bool list_empty(const list *l)
-{
+static inline bool list_empty(const list *l) {
   return l->next == l;
 }
 
-static inline void list_add(list *head, list *node)
-{
+static inline void list_add(list *head, list *node) {
   node->prev = head->prev;
   node->next = head;
   head->prev->next = node;
   head->prev = node;
 }
 
-static inline void list_remove(list *node)
-{
+static inline void list_remove(list *node) {
   node->prev->next = node->next;
   node->next->prev = node->prev;
   list_init(node);

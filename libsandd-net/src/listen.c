@@ -8,14 +8,13 @@
 
 #include "internal.h"
 
-#define BACKLOG 1024
+#define BACKLOG          1024
 #define ACCEPTS_PER_TURN 64
-#define RETRY_MS 100
+#define RETRY_MS         100
 
 static void on_readable(uv_poll_t *poll, int status, int events);
 
-void listener_unref(sandd_listener *listener)
-{
+void listener_unref(sandd_listener *listener) {
   if (--listener->refs) {
     return;
   }
@@ -28,22 +27,19 @@ void listener_unref(sandd_listener *listener)
   free(listener);
 }
 
-static void on_retry(uv_timer_t *timer)
-{
+static void on_retry(uv_timer_t *timer) {
   sandd_listener *listener = timer->data;
   uv_poll_start(&listener->poll, UV_READABLE, on_readable);
 }
 
 /* Out of descriptors: the socket would stay readable and the loop would spin. */
-static void pause_accepting(sandd_listener *listener, int why)
-{
+static void pause_accepting(sandd_listener *listener, int why) {
   net_log(listener->net, SANDD_NET_LOG_WARN, "%s: cannot accept: %s", listener->address, strerror(why));
   uv_poll_stop(&listener->poll);
   uv_timer_start(&listener->retry, on_retry, RETRY_MS, 0);
 }
 
-static void adopt(sandd_listener *listener, int fd, const struct sockaddr *peer)
-{
+static void adopt(sandd_listener *listener, int fd, const struct sockaddr *peer) {
   sandd_net *net = listener->net;
   sandd_conn *conn = conn_new(net, &listener->handler, listener->user, listener->max_first_message);
   if (!conn) {
@@ -72,8 +68,7 @@ static void adopt(sandd_listener *listener, int fd, const struct sockaddr *peer)
   conn->wsi = wsi;
 }
 
-static void on_readable(uv_poll_t *poll, int status, int events)
-{
+static void on_readable(uv_poll_t *poll, int status, int events) {
   sandd_listener *listener = poll->data;
   (void)status;
   (void)events;
@@ -92,27 +87,19 @@ static void on_readable(uv_poll_t *poll, int status, int events)
   }
 }
 
-static int bind_error(const char *host, unsigned port, int why, char *text, size_t size)
-{
+static int bind_error(const char *host, unsigned port, int why, char *text, size_t size) {
   switch (why) {
-  case EADDRINUSE:
-    snprintf(text, size, "port %u of %s is in use already", port, host);
-    return SANDD_NET_ADDRESS_IN_USE;
-  case EADDRNOTAVAIL:
-    snprintf(text, size, "%s is not an address of this machine", host);
-    return SANDD_NET_ADDRESS;
+  case EADDRINUSE: snprintf(text, size, "port %u of %s is in use already", port, host); return SANDD_NET_ADDRESS_IN_USE;
+  case EADDRNOTAVAIL: snprintf(text, size, "%s is not an address of this machine", host); return SANDD_NET_ADDRESS;
   case EACCES:
   case EPERM:
     snprintf(text, size, "no permission to listen on port %u: ports below 1024 are privileged", port);
     return SANDD_NET_PERMISSION;
-  default:
-    snprintf(text, size, "cannot listen on %s port %u: %s", host, port, strerror(why));
-    return SANDD_NET_SYSTEM;
+  default: snprintf(text, size, "cannot listen on %s port %u: %s", host, port, strerror(why)); return SANDD_NET_SYSTEM;
   }
 }
 
-static int open_socket(const struct addrinfo *ai, bool both)
-{
+static int open_socket(const struct addrinfo *ai, bool both) {
   int one = 1, zero = 0;
   int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) {
@@ -132,8 +119,7 @@ static int open_socket(const struct addrinfo *ai, bool both)
   return fd;
 }
 
-static int bind_host(sandd_listener *listener, const char *host, unsigned port, char *text, size_t size)
-{
+static int bind_host(sandd_listener *listener, const char *host, unsigned port, char *text, size_t size) {
   bool any = !host || !*host;
   struct addrinfo hints = {.ai_family = any ? AF_INET6 : AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
   struct addrinfo *found = NULL;
@@ -171,8 +157,7 @@ static int bind_host(sandd_listener *listener, const char *host, unsigned port, 
   return SANDD_NET_OK;
 }
 
-static bool token_ok(const char *token)
-{
+static bool token_ok(const char *token) {
   size_t len = strlen(token);
   for (const char *p = token; *p; p++) {
     if (*p <= ' ' || *p > '~') {
@@ -182,8 +167,7 @@ static bool token_ok(const char *token)
   return len && len <= MAX_TOKEN;
 }
 
-static int check_config(const sandd_listen_config *c, char *text, size_t size)
-{
+static int check_config(const sandd_listen_config *c, char *text, size_t size) {
   if (c->port > 65535) {
     snprintf(text, size, "port %u is above 65535", c->port);
   } else if (c->path && *c->path != '/') {
@@ -202,8 +186,7 @@ static int check_config(const sandd_listen_config *c, char *text, size_t size)
   return SANDD_NET_INVALID;
 }
 
-static int set_up(sandd_listener *listener, const sandd_listen_config *c, char *text, size_t size)
-{
+static int set_up(sandd_listener *listener, const sandd_listen_config *c, char *text, size_t size) {
   int rc = check_config(c, text, size);
   if (rc) {
     return rc;
@@ -221,8 +204,8 @@ static int set_up(sandd_listener *listener, const sandd_listen_config *c, char *
   return rc ? rc : bind_host(listener, c->host, c->port, text, size);
 }
 
-int sandd_listen(sandd_net *net, const sandd_listen_config *config, sandd_listener **out, char *text, size_t text_size)
-{
+int sandd_listen(sandd_net *net, const sandd_listen_config *config, sandd_listener **out, char *text,
+                 size_t text_size) {
   char scratch[TEXT_SIZE] = "";
   sandd_listen_config c = {0};
   if (!config || config->size < sizeof(size_t)) {
@@ -263,18 +246,15 @@ int sandd_listen(sandd_net *net, const sandd_listen_config *config, sandd_listen
   return SANDD_NET_OK;
 }
 
-unsigned sandd_listener_port(const sandd_listener *listener)
-{
+unsigned sandd_listener_port(const sandd_listener *listener) {
   return listener->port;
 }
 
-const char *sandd_listener_address(const sandd_listener *listener)
-{
+const char *sandd_listener_address(const sandd_listener *listener) {
   return listener->address;
 }
 
-int sandd_listener_set_token(sandd_listener *listener, const char *token)
-{
+int sandd_listener_set_token(sandd_listener *listener, const char *token) {
   char *copy = NULL;
   if (token && !token_ok(token)) {
     return SANDD_NET_INVALID;
@@ -290,18 +270,15 @@ int sandd_listener_set_token(sandd_listener *listener, const char *token)
   return SANDD_NET_OK;
 }
 
-static void on_poll_closed(uv_handle_t *handle)
-{
+static void on_poll_closed(uv_handle_t *handle) {
   listener_unref(handle->data);
 }
 
-static void on_retry_closed(uv_handle_t *handle)
-{
+static void on_retry_closed(uv_handle_t *handle) {
   listener_unref(handle->data);
 }
 
-void sandd_listener_free(sandd_listener *listener)
-{
+void sandd_listener_free(sandd_listener *listener) {
   if (!listener || listener->freed) {
     return;
   }

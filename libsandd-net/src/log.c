@@ -10,8 +10,7 @@
 static _Thread_local sandd_net *current;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-void net_log(const sandd_net *net, int level, const char *format, ...)
-{
+void net_log(const sandd_net *net, int level, const char *format, ...) {
   char line[512];
   va_list args;
   if (!net->log) {
@@ -23,8 +22,7 @@ void net_log(const sandd_net *net, int level, const char *format, ...)
   net->log(net->log_user, level, line);
 }
 
-static void emit(int level, const char *line)
-{
+static void emit(int level, const char *line) {
   if (!current || !current->log) {
     return;
   }
@@ -33,17 +31,14 @@ static void emit(int level, const char *line)
   net_log(current, level & LLL_ERR ? SANDD_NET_LOG_INFO : SANDD_NET_LOG_DEBUG, "libwebsockets: %.*s", len, line);
 }
 
-static void set_up(void)
-{
+static void set_up(void) {
   lws_set_log_level(LLL_ERR | LLL_WARN, emit);
 }
 
-void log_init(void)
-{
+void log_init(void) {
   pthread_once(&once, set_up);
 }
 
-void log_enter(sandd_net *net)
-{
+void log_enter(sandd_net *net) {
   current = net;
 }

@@ -7,14 +7,12 @@
 
 #define FREE_TIMEOUT_MS 10000
 
-static void on_stop(uv_async_t *async)
-{
+static void on_stop(uv_async_t *async) {
   sandd_net *net = async->data;
   uv_stop(&net->loop);
 }
 
-static void on_timer(uv_timer_t *timer)
-{
+static void on_timer(uv_timer_t *timer) {
   sandd_net *net = timer->data;
   uint64_t now = uv_now(&net->loop);
   list due, *node;
@@ -36,8 +34,7 @@ static void on_timer(uv_timer_t *timer)
   net_schedule(net);
 }
 
-void net_schedule(sandd_net *net)
-{
+void net_schedule(sandd_net *net) {
   uint64_t now = uv_now(&net->loop), first = UINT64_MAX;
   if (uv_is_closing((uv_handle_t *)&net->timer)) {
     return;
@@ -55,8 +52,7 @@ void net_schedule(sandd_net *net)
   }
 }
 
-int sandd_net_new(sandd_net **out, const sandd_net_config *config)
-{
+int sandd_net_new(sandd_net **out, const sandd_net_config *config) {
   sandd_net_config c = {0};
   if (!out || (config && config->size < sizeof(size_t))) {
     return SANDD_NET_INVALID;
@@ -99,30 +95,25 @@ int sandd_net_new(sandd_net **out, const sandd_net_config *config)
   return SANDD_NET_OK;
 }
 
-uv_loop_t *sandd_net_loop(sandd_net *net)
-{
+uv_loop_t *sandd_net_loop(sandd_net *net) {
   return &net->loop;
 }
 
-void sandd_net_run(sandd_net *net)
-{
+void sandd_net_run(sandd_net *net) {
   log_enter(net);
   uv_run(&net->loop, UV_RUN_DEFAULT);
   log_enter(NULL);
 }
 
-static void on_turn_timeout(uv_timer_t *timer)
-{
+static void on_turn_timeout(uv_timer_t *timer) {
   (void)timer;
 }
 
-static void on_turn_timer_closed(uv_handle_t *handle)
-{
+static void on_turn_timer_closed(uv_handle_t *handle) {
   free(handle);
 }
 
-void sandd_net_turn(sandd_net *net, int timeout_ms)
-{
+void sandd_net_turn(sandd_net *net, int timeout_ms) {
   uv_timer_t *timer = NULL;
   log_enter(net);
   if (timeout_ms > 0 && (timer = malloc(sizeof *timer))) {
@@ -138,28 +129,24 @@ void sandd_net_turn(sandd_net *net, int timeout_ms)
   log_enter(NULL);
 }
 
-void sandd_net_stop(sandd_net *net)
-{
+void sandd_net_stop(sandd_net *net) {
   uv_async_send(&net->stop_async);
 }
 
-static void abort_all(sandd_net *net)
-{
+static void abort_all(sandd_net *net) {
   for (list *node = net->conns.next; node != &net->conns; node = node->next) {
     sandd_conn_abort(LIST_ENTRY(node, sandd_conn, node));
   }
 }
 
-static void drain(sandd_net *net)
-{
+static void drain(sandd_net *net) {
   uint64_t give_up = uv_hrtime() + FREE_TIMEOUT_MS * 1000000ull;
   while (uv_loop_alive(&net->loop) && uv_hrtime() < give_up) {
     uv_run(&net->loop, UV_RUN_NOWAIT);
   }
 }
 
-void sandd_net_free(sandd_net *net)
-{
+void sandd_net_free(sandd_net *net) {
   if (!net) {
     return;
   }
@@ -178,15 +165,15 @@ void sandd_net_free(sandd_net *net)
   backend_free(net);
   drain(net);
   if (uv_loop_close(&net->loop)) {
-    net_log(net, SANDD_NET_LOG_ERROR, "the loop still has open handles: somebody else's, which should have been closed");
+    net_log(net, SANDD_NET_LOG_ERROR,
+            "the loop still has open handles: somebody else's, which should have been closed");
   }
   log_enter(NULL);
   free(net->pull_buf);
   free(net);
 }
 
-static void close_raw(uv_handle_t *handle, void *user)
-{
+static void close_raw(uv_handle_t *handle, void *user) {
   uv_os_fd_t fd;
   (void)user;
   if (!uv_fileno(handle, &fd)) {
@@ -194,8 +181,7 @@ static void close_raw(uv_handle_t *handle, void *user)
   }
 }
 
-void sandd_net_abandon(sandd_net *net)
-{
+void sandd_net_abandon(sandd_net *net) {
   uv_loop_t *loop = &net->loop;
   uv_walk(loop, close_raw, NULL);
   close(uv_backend_fd(loop));

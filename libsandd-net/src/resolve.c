@@ -5,8 +5,7 @@
 
 #include "internal.h"
 
-static int take(dial *d, const struct sockaddr *address, size_t len)
-{
+static int take(dial *d, const struct sockaddr *address, size_t len) {
   struct sockaddr_storage *grown = realloc(d->addresses, (d->address_count + 1) * sizeof *grown);
   if (!grown) {
     return SANDD_NET_NOMEM;
@@ -17,8 +16,7 @@ static int take(dial *d, const struct sockaddr *address, size_t len)
   return SANDD_NET_OK;
 }
 
-static int take_literal(dial *d, const char *host)
-{
+static int take_literal(dial *d, const char *host) {
   struct sockaddr_in in;
   struct sockaddr_in6 in6;
   if (!uv_ip4_addr(host, 0, &in)) {
@@ -30,14 +28,12 @@ static int take_literal(dial *d, const char *host)
   return SANDD_NET_RESOLVE;
 }
 
-static void ready(sandd_conn *conn)
-{
+static void ready(sandd_conn *conn) {
   conn->phase = conn->error ? CONN_FAILED : CONN_NEXT;
   conn_deadline(conn, uv_now(&conn->net->loop));
 }
 
-static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
-{
+static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *found) {
   sandd_conn *conn = request->data;
   dial *d = conn->dial;
   char text[TEXT_SIZE + 300];
@@ -59,8 +55,7 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
 }
 
 /* Addresses and localhost (RFC 6761) need no resolver: libuv's starts a pool of threads. */
-int resolve_start(sandd_conn *conn)
-{
+int resolve_start(sandd_conn *conn) {
   dial *d = conn->dial;
   const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
   int rc;

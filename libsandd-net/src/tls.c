@@ -9,15 +9,13 @@
 /* A name that no certificate has: what is checked unless the connection's own name was set. */
 #define NOBODY "nobody.invalid"
 
-static const char *reason(void)
-{
+static const char *reason(void) {
   unsigned long code = ERR_peek_last_error();
   const char *text = code ? ERR_reason_error_string(code) : NULL;
   return text ? text : "unknown reason";
 }
 
-static int bad_file(const char *what, const char *file, char *text, size_t size)
-{
+static int bad_file(const char *what, const char *file, char *text, size_t size) {
   FILE *f = fopen(file, "r");
   if (!f) {
     snprintf(text, size, "cannot read the %s file %s: %m", what, file);
@@ -29,8 +27,7 @@ static int bad_file(const char *what, const char *file, char *text, size_t size)
   return SANDD_NET_CERTIFICATE;
 }
 
-int tls_configure(SSL_CTX *ctx, const tls_files *files, char *text, size_t size)
-{
+int tls_configure(SSL_CTX *ctx, const tls_files *files, char *text, size_t size) {
   ERR_clear_error();
   SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
   SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
@@ -62,15 +59,13 @@ int tls_configure(SSL_CTX *ctx, const tls_files *files, char *text, size_t size)
   return SANDD_NET_OK;
 }
 
-static int accept_any(int ok, X509_STORE_CTX *store)
-{
+static int accept_any(int ok, X509_STORE_CTX *store) {
   (void)ok;
   X509_STORE_CTX_set_error(store, X509_V_OK);
   return 1;
 }
 
-static int verify(int ok, X509_STORE_CTX *store)
-{
+static int verify(int ok, X509_STORE_CTX *store) {
   SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
   sandd_net *net = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
   sandd_conn *conn = dial_of_ssl(net, ssl);
@@ -87,8 +82,7 @@ static int verify(int ok, X509_STORE_CTX *store)
   return ok && conn;
 }
 
-static void start_handshake(SSL *ssl, dial *d)
-{
+static void start_handshake(SSL *ssl, dial *d) {
   X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
   unsigned char address[16];
   bool literal = !uv_inet_pton(AF_INET, d->server_name, address) || !uv_inet_pton(AF_INET6, d->server_name, address);
@@ -102,8 +96,7 @@ static void start_handshake(SSL *ssl, dial *d)
 }
 
 /* The one place where OpenSSL's reason can be seen: libwebsockets empties the error queue. */
-static void on_info(const SSL *ssl, int where, int ret)
-{
+static void on_info(const SSL *ssl, int where, int ret) {
   sandd_net *net = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
   sandd_conn *conn = dial_of_ssl(net, ssl);
   if (!conn) {
@@ -124,8 +117,7 @@ static void on_info(const SSL *ssl, int where, int ret)
   }
 }
 
-int tls_client_ctx(SSL_CTX **out, const tls_files *files, char *text, size_t size)
-{
+int tls_client_ctx(SSL_CTX **out, const tls_files *files, char *text, size_t size) {
   SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
   if (!ctx) {
     snprintf(text, size, "OpenSSL could not be set up");

@@ -5,14 +5,12 @@
 
 #include "internal.h"
 
-static int bad(char *text, size_t size, const char *url, const char *why)
-{
+static int bad(char *text, size_t size, const char *url, const char *why) {
   snprintf(text, size, "the URL \"%.100s\" %s", url, why);
   return SANDD_NET_INVALID;
 }
 
-static int parse_port(const char *digits, unsigned *port)
-{
+static int parse_port(const char *digits, unsigned *port) {
   char *end;
   if (*digits < '0' || *digits > '9') {
     return -1;
@@ -26,8 +24,7 @@ static int parse_port(const char *digits, unsigned *port)
 }
 
 /* host is what stands between scheme and path; it is cut up in place. */
-static int parse_authority(char *authority, const char *url, dial *d, char *text, size_t size)
-{
+static int parse_authority(char *authority, const char *url, dial *d, char *text, size_t size) {
   char *host = authority, *port = NULL;
   if (*host == '[') {
     char *end = strchr(host, ']');
@@ -66,8 +63,7 @@ static int parse_authority(char *authority, const char *url, dial *d, char *text
   return d->host ? SANDD_NET_OK : SANDD_NET_NOMEM;
 }
 
-int url_parse(const char *url, dial *d, char *text, size_t size)
-{
+int url_parse(const char *url, dial *d, char *text, size_t size) {
   const char *rest;
   if (!strncasecmp(url, "ws://", 5)) {
     d->port = 80;

@@ -12,29 +12,25 @@
 #include <time.h>
 #include <unistd.h>
 
-uint64_t now_ms(void)
-{
+uint64_t now_ms(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-static void keep_log(void *user, int level, const char *text)
-{
+static void keep_log(void *user, int level, const char *text) {
   world *w = user;
   size_t len = strlen(w->log);
   snprintf(w->log + len, sizeof w->log - len, "%d %s\n", level, text);
 }
 
-void world_start(world *w)
-{
+void world_start(world *w) {
   memset(w, 0, sizeof *w);
   sandd_net_config config = {.size = sizeof config, .log = keep_log, .log_user = w};
   ck_assert_int_eq(sandd_net_new(&w->net, &config), 0);
 }
 
-static void free_messages(message *m)
-{
+static void free_messages(message *m) {
   while (m) {
     message *next = m->next;
     free(m);
@@ -42,8 +38,7 @@ static void free_messages(message *m)
   }
 }
 
-static void free_peers(peer *p)
-{
+static void free_peers(peer *p) {
   while (p) {
     peer *next = p->next;
     ck_assert_msg(p->closed_count == 1 || (!p->conn && !p->opened), "closed came %u times", p->closed_count);
@@ -54,24 +49,21 @@ static void free_peers(peer *p)
   }
 }
 
-void world_stop(world *w)
-{
+void world_stop(world *w) {
   sandd_net_free(w->net);
   ck_assert_ptr_null(strstr(w->log, "open handles"));
   free_peers(w->accepted);
   free_peers(w->dialled);
 }
 
-static void on_opened(sandd_conn *conn, void *user)
-{
+static void on_opened(sandd_conn *conn, void *user) {
   peer *p = user;
   ck_assert(!p->opened && !p->closed);
   p->opened = true;
   p->conn = conn;
 }
 
-static void on_message(sandd_conn *conn, const uint8_t *data, size_t len, void *user)
-{
+static void on_message(sandd_conn *conn, const uint8_t *data, size_t len, void *user) {
   peer *p = user;
   ck_assert(p->opened && !p->closed);
   (void)conn;
@@ -92,8 +84,7 @@ static void on_message(sandd_conn *conn, const uint8_t *data, size_t len, void *
   p->in_bytes += len;
 }
 
-static size_t on_pull(sandd_conn *conn, uint8_t *buf, size_t cap, void *user)
-{
+static size_t on_pull(sandd_conn *conn, uint8_t *buf, size_t cap, void *user) {
   peer *p = user;
   message *m = p->out;
   (void)conn;
@@ -115,14 +106,12 @@ static size_t on_pull(sandd_conn *conn, uint8_t *buf, size_t cap, void *user)
   return len;
 }
 
-static void on_received(sandd_conn *conn, void *user)
-{
+static void on_received(sandd_conn *conn, void *user) {
   (void)conn;
   ((peer *)user)->received++;
 }
 
-static void on_closed(sandd_conn *conn, int error, uint16_t ws_code, const char *text, void *user)
-{
+static void on_closed(sandd_conn *conn, int error, uint16_t ws_code, const char *text, void *user) {
   peer *p = user;
   p->closed = true;
   p->closed_count++;
@@ -135,8 +124,7 @@ static void on_closed(sandd_conn *conn, int error, uint16_t ws_code, const char 
 
 const sandd_conn_handler peer_handler = {on_opened, on_message, on_pull, on_received, on_closed};
 
-static void on_accepted(sandd_conn *conn, void *user)
-{
+static void on_accepted(sandd_conn *conn, void *user) {
   world *w = user;
   peer *p = calloc(1, sizeof *p);
   p->next = w->accepted;
@@ -149,8 +137,7 @@ static void on_accepted(sandd_conn *conn, void *user)
 
 const sandd_conn_handler accept_handler = {on_accepted, on_message, on_pull, on_received, on_closed};
 
-void world_listen(world *w, sandd_listen_config config)
-{
+void world_listen(world *w, sandd_listen_config config) {
   char text[256] = "";
   config.size = sizeof config;
   config.host = config.host ? config.host : "127.0.0.1";
@@ -160,8 +147,7 @@ void world_listen(world *w, sandd_listen_config config)
   ck_assert_msg(!rc, "%d %s", rc, text);
 }
 
-peer *world_dial(world *w, sandd_dial_config config)
-{
+peer *world_dial(world *w, sandd_dial_config config) {
   char text[256] = "";
   peer *p = calloc(1, sizeof *p);
   p->next = w->dialled;
@@ -175,20 +161,17 @@ peer *world_dial(world *w, sandd_dial_config config)
   return p;
 }
 
-peer *peer_dial_url(world *w, const char *url)
-{
+peer *peer_dial_url(world *w, const char *url) {
   return world_dial(w, (sandd_dial_config){.url = url});
 }
 
-const char *world_url(world *w, const char *scheme)
-{
+const char *world_url(world *w, const char *scheme) {
   static char url[128];
   snprintf(url, sizeof url, "%s://%s", scheme, sandd_listener_address(w->listener));
   return url;
 }
 
-void peer_send(peer *p, const void *data, size_t len)
-{
+void peer_send(peer *p, const void *data, size_t len) {
   message *m = malloc(sizeof *m + len);
   m->next = NULL;
   m->len = len;
@@ -204,23 +187,20 @@ void peer_send(peer *p, const void *data, size_t len)
   }
 }
 
-static void fill(uint8_t *data, size_t len, uint8_t seed)
-{
+static void fill(uint8_t *data, size_t len, uint8_t seed) {
   for (size_t i = 0; i < len; i++) {
     data[i] = (uint8_t)(seed + i * 7 + (i >> 8));
   }
 }
 
-void peer_send_fill(peer *p, size_t len, uint8_t seed)
-{
+void peer_send_fill(peer *p, size_t len, uint8_t seed) {
   uint8_t *data = malloc(len + 1);
   fill(data, len, seed);
   peer_send(p, data, len);
   free(data);
 }
 
-bool message_is_fill(const message *m, size_t len, uint8_t seed)
-{
+bool message_is_fill(const message *m, size_t len, uint8_t seed) {
   uint8_t *data = malloc(len + 1);
   fill(data, len, seed);
   bool same = m && m->len == len && !memcmp(m->data, data, len);
@@ -228,8 +208,7 @@ bool message_is_fill(const message *m, size_t len, uint8_t seed)
   return same;
 }
 
-int open_descriptors(void)
-{
+int open_descriptors(void) {
   int count = 0;
   DIR *dir = opendir("/proc/self/fd");
   while (readdir(dir)) {
@@ -239,8 +218,7 @@ int open_descriptors(void)
   return count - 3; /* ., .. and the directory itself */
 }
 
-int raw_connect(unsigned port)
-{
+int raw_connect(unsigned port) {
   struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
   struct timeval limit = {.tv_sec = 10};
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -251,13 +229,11 @@ int raw_connect(unsigned port)
   return fd;
 }
 
-void raw_send(int fd, const void *data, size_t len)
-{
+void raw_send(int fd, const void *data, size_t len) {
   ck_assert_int_eq(send(fd, data, len, MSG_NOSIGNAL), (ssize_t)len);
 }
 
-void raw_upgrade(int fd, const char *headers)
-{
+void raw_upgrade(int fd, const char *headers) {
   char request[1024];
   int n = snprintf(request, sizeof request,
                    "GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -266,8 +242,7 @@ void raw_upgrade(int fd, const char *headers)
   raw_send(fd, request, (size_t)n);
 }
 
-size_t raw_frame(uint8_t *out, uint8_t first_byte, const void *payload, size_t len)
-{
+size_t raw_frame(uint8_t *out, uint8_t first_byte, const void *payload, size_t len) {
   static const uint8_t mask[4] = {0x11, 0xA2, 0x33, 0xC4};
   const uint8_t *bytes = payload;
   size_t n = 0;
@@ -295,8 +270,7 @@ size_t raw_frame(uint8_t *out, uint8_t first_byte, const void *payload, size_t l
 static char directory[64];
 static pid_t owner; /* check forks, and each child runs the exit handlers too */
 
-static void remove_directory(void)
-{
+static void remove_directory(void) {
   char command[128];
   if (getpid() != owner) {
     return;
@@ -322,8 +296,7 @@ static const char make_certificates[] =
     "'subjectAltName=DNS:localhost,IP:127.0.0.1' -days 2 -out self.pem\n"
     "echo garbage >garbage.pem\n";
 
-static void prepare_certificates(void)
-{
+static void prepare_certificates(void) {
   char command[sizeof make_certificates + sizeof directory];
   strcpy(directory, "/tmp/sandd-net-XXXXXX");
   if (!mkdtemp(directory)) {
@@ -338,8 +311,7 @@ static void prepare_certificates(void)
   }
 }
 
-const char *certificate(const char *name)
-{
+const char *certificate(const char *name) {
   static char paths[8][128];
   static unsigned next;
   char *path = paths[next++ % 8];
@@ -347,8 +319,7 @@ const char *certificate(const char *name)
   return path;
 }
 
-int run_suite(Suite *suite)
-{
+int run_suite(Suite *suite) {
   prepare_certificates();
   SRunner *runner = srunner_create(suite);
   srunner_run_all(runner, CK_ENV);

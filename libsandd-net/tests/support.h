@@ -62,13 +62,13 @@ bool message_is_fill(const message *m, size_t len, uint8_t seed);
 uint64_t now_ms(void);
 
 /* Turns the loop until condition, at most 10 s. */
-#define WAIT_FOR(w, condition)                                                        \
-  do {                                                                                \
-    uint64_t give_up_ = now_ms() + 10000;                                             \
-    while (!(condition)) {                                                            \
+#define WAIT_FOR(w, condition)                                                                     \
+  do {                                                                                             \
+    uint64_t give_up_ = now_ms() + 10000;                                                          \
+    while (!(condition)) {                                                                         \
       ck_assert_msg(now_ms() < give_up_, "waited in vain for %s; log:\n%s", #condition, (w)->log); \
-      sandd_net_turn((w)->net, 50);                                                   \
-    }                                                                                 \
+      sandd_net_turn((w)->net, 50);                                                                \
+    }                                                                                              \
   } while (0)
 
 int open_descriptors(void);

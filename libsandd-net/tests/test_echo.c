@@ -5,13 +5,11 @@
 
 #include "support.h"
 
-static sandd_listen_config tls_listen(void)
-{
+static sandd_listen_config tls_listen(void) {
   return (sandd_listen_config){.cert_file = certificate("server.pem"), .key_file = certificate("server.key")};
 }
 
-static void open_pair(world *w, bool secure)
-{
+static void open_pair(world *w, bool secure) {
   world_start(w);
   sandd_listen_config listen = secure ? tls_listen() : (sandd_listen_config){0};
   listen.max_first_message = 2 * 1024 * 1024;
@@ -23,8 +21,7 @@ static void open_pair(world *w, bool secure)
   ck_assert_msg(p->opened, "%d %s", p->error, p->text);
 }
 
-START_TEST(messages_of_every_size_come_back_whole)
-{
+START_TEST(messages_of_every_size_come_back_whole) {
   static const size_t sizes[] = {1, 2, 125, 126, 127, 1000, 4095, 4096, 4097, 65535, 65536, 65537, 200000, 1048576};
   const unsigned count = sizeof sizes / sizeof *sizes;
   world w;
@@ -45,8 +42,7 @@ START_TEST(messages_of_every_size_come_back_whole)
 }
 END_TEST
 
-START_TEST(ten_thousand_queued_messages_keep_their_order)
-{
+START_TEST(ten_thousand_queued_messages_keep_their_order) {
   world w;
   open_pair(&w, _i);
   for (uint32_t i = 0; i < 10000; i++) {
@@ -62,8 +58,7 @@ START_TEST(ten_thousand_queued_messages_keep_their_order)
 }
 END_TEST
 
-int main(void)
-{
+int main(void) {
   Suite *suite = suite_create("echo");
   TCase *tests = tcase_create("echo");
   tcase_set_timeout(tests, 60);

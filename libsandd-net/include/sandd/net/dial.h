@@ -6,14 +6,14 @@
 #include "sandd/net/net.h"
 
 typedef struct sandd_dial_config {
-  size_t size;     /* sizeof(sandd_dial_config) */
-  const char *url; /* ws://host[:port][/path] or wss://…; the path is /ws unless given, ports 80 and 443; [::1] */
-  const char *token;       /* sent as Authorization: Bearer; NULL: none; printable ASCII, at most 4096 bytes */
-  const char *ca_file;     /* wss: trust these (PEM) and no others; NULL: what the system trusts */
-  const char *cert_file;   /* wss: the client's certificate chain (PEM); with key_file, or NULL */
-  const char *key_file;    /* wss: its key */
-  const char *server_name; /* wss: name for SNI, certificate check and Host instead of the URL's; NULL: the URL's */
-  bool insecure;           /* wss: take any certificate */
+  size_t size;           /* sizeof(sandd_dial_config) */
+  const char *url;       /* ws://host[:port][/path] or wss://…; the path is /ws unless given, ports 80 and 443; [::1] */
+  const char *token;     /* sent as Authorization: Bearer; NULL: none; printable ASCII, at most 4096 bytes */
+  const char *ca_file;   /* wss: trust these (PEM) and no others; NULL: what the system trusts */
+  const char *cert_file; /* wss: the client's certificate chain (PEM); with key_file, or NULL */
+  const char *key_file;  /* wss: its key */
+  const char *server_name;     /* wss: name for SNI, certificate check and Host instead of the URL's; NULL: the URL's */
+  bool insecure;               /* wss: take any certificate */
   unsigned connect_timeout_ms; /* for all of it, from resolving to the upgrade; 0: 20 s */
   size_t max_message;          /* first limit, see sandd_conn_set_max_message; 0: 1 MiB */
   const sandd_conn_handler *handler; /* copied */

@@ -17,13 +17,13 @@ typedef struct sandd_http_answer {
 } sandd_http_answer;
 
 typedef struct sandd_listen_config {
-  size_t size;       /* sizeof(sandd_listen_config) */
-  const char *host;  /* name or address; NULL or "": every IPv4 and IPv6 address */
-  unsigned port;     /* 0: any free one */
-  const char *path;  /* of the WebSocket; NULL: /ws */
-  const char *token; /* NULL: none asked; else an upgrade without Authorization: Bearer and this is answered 401 */
-  const char *cert_file;      /* TLS: certificate chain (PEM), with key_file; NULL: plain ws */
-  const char *key_file;       /* TLS: its key (PEM) */
+  size_t size;           /* sizeof(sandd_listen_config) */
+  const char *host;      /* name or address; NULL or "": every IPv4 and IPv6 address */
+  unsigned port;         /* 0: any free one */
+  const char *path;      /* of the WebSocket; NULL: /ws */
+  const char *token;     /* NULL: none asked; else an upgrade without Authorization: Bearer and this is answered 401 */
+  const char *cert_file; /* TLS: certificate chain (PEM), with key_file; NULL: plain ws */
+  const char *key_file;  /* TLS: its key (PEM) */
   const char *client_ca_file; /* TLS: ask for a client certificate that one of these has signed; NULL: do not ask */
   size_t max_first_message;   /* limit until sandd_conn_set_max_message; 0: 64 KiB */
   const sandd_conn_handler *handler; /* copied; for each connection that opens */
