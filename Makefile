@@ -80,9 +80,9 @@ test-python: $(VENV)/.test-deps venv ## The Python tests alone; ARGS are for pyt
 	@tools/run-tests $(BUILD) python -- $(ARGS)
 
 .PHONY: asan tsan valgrind
-asan: setup-build $(VENV)/.test-deps ## All tests under AddressSanitizer and UndefinedBehaviorSanitizer
+asan: setup-build $(VENV)/.test-deps $(VENV)/.build-deps ## All tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@tools/sanitize asan c python
-tsan: setup-build $(VENV)/.test-deps ## All tests under ThreadSanitizer
+tsan: build $(VENV)/.test-deps $(VENV)/.build-deps ## All tests under ThreadSanitizer
 	@tools/sanitize tsan c python
 valgrind: setup-build ## The C tests under valgrind
 	@tools/setup valgrind
