@@ -291,20 +291,17 @@ static void destroy_context(sandd_net *net, int which) {
   pthread_mutex_unlock(&global_lock);
 }
 
-/* With a foreign loop a context goes in two steps, and what it closes in the first has to be run off the loop before
- * the second frees it. */
+/* With a foreign loop a context goes in two steps: what it closes in the first has to be run off the loop before the
+ * second frees the memory that those handles lie in. */
 void backend_free(sandd_net *net) {
-  for (int which = 0; which < BACKEND_COUNT; which++) {
-    if (!net->context[which]) {
-      continue;
-    }
-    destroy_context(net, which);
-    for (int turns = 0; turns < 1000 && net->context[which]; turns++) {
-      uv_run(&net->loop, UV_RUN_NOWAIT);
-      if (turns >= 2) {
+  bool any = net->context[BACKEND_PLAIN] || net->context[BACKEND_TLS];
+  for (int step = 0; any && step < 3; step++) {
+    for (int which = 0; which < BACKEND_COUNT; which++) {
+      if (net->context[which]) {
         destroy_context(net, which);
       }
     }
+    net_drain(net);
   }
   while (!list_empty(&net->vhosts)) {
     free_vhost(LIST_ENTRY(net->vhosts.next, backend_vhost, node));

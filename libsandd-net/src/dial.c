@@ -169,19 +169,13 @@ static void tcp_failed(sandd_conn *conn) {
   attempt_failed(conn, why ? errno_class(why) : SANDD_NET_UNREACHABLE, text);
 }
 
-void dial_error(sandd_conn *conn, const char *text, size_t len) {
+/* There was a TCP connection, and what came after it failed. */
+static void handshake_failed(sandd_conn *conn, unsigned status, const char *text, size_t len) {
   dial *d = conn->dial;
   char line[2 * TEXT_SIZE];
-  if (conn->phase != CONN_CONNECTING) {
-    return;
-  }
-  if (!d->tcp_connected) {
-    tcp_failed(conn);
-    return;
-  }
-  unsigned status = lws_http_client_http_response(conn->wsi);
   int error = SANDD_NET_HANDSHAKE;
-  if (d->secure && !d->tls_done) {
+  /* With TLS 1.3 a server refuses the client's certificate when the client thinks it is done. */
+  if (d->secure && (!d->tls_done || *d->tls_text)) {
     error = SANDD_NET_TLS;
     snprintf(line, sizeof line, "%s: %s", d->host_header,
              *d->tls_text ? d->tls_text : "the connection ended during the TLS handshake");
@@ -190,11 +184,24 @@ void dial_error(sandd_conn *conn, const char *text, size_t len) {
     snprintf(line, sizeof line, "%s answered 401: the token is missing or wrong", d->host_header);
   } else if (status && status != 101) {
     snprintf(line, sizeof line, "%s answered HTTP %u instead of a WebSocket upgrade", d->host_header, status);
+  } else if (text) {
+    snprintf(line, sizeof line, "%s did not answer the WebSocket upgrade properly: %.*s", d->host_header, (int)len,
+             text);
   } else {
-    snprintf(line, sizeof line, "%s did not answer the WebSocket upgrade properly: %.*s", d->host_header,
-             text ? (int)len : 12, text ? text : "disconnected");
+    snprintf(line, sizeof line, "%s ended the connection during the WebSocket handshake", d->host_header);
   }
   fail(conn, error, line);
+}
+
+void dial_error(sandd_conn *conn, const char *text, size_t len) {
+  if (conn->phase != CONN_CONNECTING) {
+    return;
+  }
+  if (!conn->dial->tcp_connected) {
+    tcp_failed(conn);
+  } else {
+    handshake_failed(conn, lws_http_client_http_response(conn->wsi), text, len);
+  }
 }
 
 void dial_attempt_due(sandd_conn *conn) {
@@ -222,7 +229,7 @@ void dial_attempt_due(sandd_conn *conn) {
 void dial_attempt_gone(sandd_conn *conn) {
   if (conn->phase == CONN_CONNECTING) {
     if (conn->dial->tcp_connected) {
-      fail(conn, SANDD_NET_HANDSHAKE, "the connection ended during the handshake");
+      handshake_failed(conn, 0, NULL, 0);
     } else {
       attempt_failed(conn, SANDD_NET_UNREACHABLE, "the attempt ended without a reason");
     }

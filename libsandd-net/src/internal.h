@@ -228,5 +228,6 @@ void listener_unref(sandd_listener *listener);
 
 /* net.c */
 void net_schedule(sandd_net *net);
+void net_drain(sandd_net *net); /* runs the loop until nothing is open on it */
 
 #endif

@@ -139,7 +139,7 @@ static void abort_all(sandd_net *net) {
   }
 }
 
-static void drain(sandd_net *net) {
+void net_drain(sandd_net *net) {
   uint64_t give_up = uv_hrtime() + FREE_TIMEOUT_MS * 1000000ull;
   while (uv_loop_alive(&net->loop) && uv_hrtime() < give_up) {
     uv_run(&net->loop, UV_RUN_NOWAIT);
@@ -163,7 +163,7 @@ void sandd_net_free(sandd_net *net) {
   uv_close((uv_handle_t *)&net->stop_async, NULL);
   uv_close((uv_handle_t *)&net->timer, NULL);
   backend_free(net);
-  drain(net);
+  net_drain(net);
   if (uv_loop_close(&net->loop)) {
     net_log(net, SANDD_NET_LOG_ERROR,
             "the loop still has open handles: somebody else's, which should have been closed");
