@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: MIT
+"""Run commands on machines that dial in to you, as if they were local.
+
+with sandd.Server(port=8765) as server:
+    server.wait_for_daemon("worker-1")
+    print(server.exec("worker-1", "uname -a").stdout)
+"""
+
+from __future__ import annotations
+
+from . import errors
+from ._ffi import ffi as _ffi
+from ._ffi import lib as _lib
+from .daemon_info import DaemonInfo
+from .errors import *  # noqa: F403
+from .process import DEVNULL, PIPE, STDOUT, Process
+from .result import CommandResult
+from .server import TLS, Server, ServerStats
+
+__version__: str = _ffi.string(_lib.sandd_server_version()).decode()
+
+__all__ = [
+    "DEVNULL",
+    "PIPE",
+    "STDOUT",
+    "TLS",
+    "CommandResult",
+    "DaemonInfo",
+    "Process",
+    "Server",
+    "ServerStats",
+]
+__all__ += errors.__all__
