@@ -68,15 +68,16 @@ MAY_USE: dict[str, set[str]] = {
     "conformance": {"libsandd-net", "libsandd-proto"},
 }
 
-# Third-party headers and the only folders that may include them.
-ONLY_IN: list[tuple[re.Pattern[str], set[str], str]] = [
-    (re.compile(r"libwebsockets(\.h|/)"), {"libsandd-net"}, "only libsandd-net talks to libwebsockets"),
-    (re.compile(r"openssl/"), {"libsandd-net"}, "only libsandd-net talks to OpenSSL"),
-    (re.compile(r"protobuf-c/|.*\.pb-c\.h"), {"libsandd-proto"}, "generated types stay inside libsandd-proto"),
+# Third-party and generated headers and the only folders that may include them.
+ONLY_IN: list[tuple[re.Pattern[str], tuple[str, ...], str]] = [
+    (re.compile(r"libwebsockets(\.h|/)"), ("libsandd-net",), "only libsandd-net talks to libwebsockets"),
+    (re.compile(r"openssl/"), ("libsandd-net",), "only libsandd-net talks to OpenSSL"),
+    (
+        re.compile(r"protobuf-c/|.*\.pb-c\.h"),
+        ("libsandd-proto", "server/src", "daemon/src"),
+        "generated types stay in libsandd-proto and where server and daemon translate them",
+    ),
 ]
-
-# The few files elsewhere that translate generated types, and why.
-TRANSLATORS: dict[str, str] = {}
 
 # libsandd-proto has no sockets, clock, randomness, environment or logging.
 PURE = re.compile(
@@ -94,13 +95,11 @@ SYSTEM_TEST = re.compile(
 def layers(top: Path, names: list[Path] | None = None) -> list[str]:
     """Folders use only what DESIGN lets them; what differs by system stays in daemon/platform."""
     names = sources(top, ".c", ".h") if names is None else names
-    owners: dict[str, set[str]] = {}
-    for name in sources(top, ".h") if names is None else [n for n in names if n.suffix == ".h"]:
-        owners.setdefault(name.name, set()).add(name.parts[0])
+    headers = [name.as_posix() for name in names if name.suffix == ".h"]
     found = []
     for name in names:
         text = (top / name).read_text(errors="replace")
-        found += _includes(name, text, owners)
+        found += _includes(name, text, headers)
         if not name.is_relative_to("daemon/platform"):
             found += [
                 f"{name}: tests for {match[1]}; what differs by system belongs to daemon/platform"
@@ -117,27 +116,18 @@ def _is_test(name: Path) -> bool:
     )
 
 
-def _includes(name: Path, text: str, owners: dict[str, set[str]]) -> list[str]:
+def _includes(name: Path, text: str, headers: list[str]) -> list[str]:
     folder = name.parts[0]
     found = []
-    for _, header in INCLUDE.findall(text):
+    for mark, header in INCLUDE.findall(text):
         for pattern, homes, why in ONLY_IN:
-            if (
-                pattern.match(header)
-                and folder not in homes
-                and not _is_test(name)
-                and name.as_posix() not in TRANSLATORS
-            ):
+            if pattern.match(header) and not name.as_posix().startswith(homes) and not _is_test(name):
                 found.append(f"{name}: includes {header}, but {why}")
-        homes = owners.get(header.rpartition("/")[2], set())
-        if (
-            folder in MAY_USE
-            and homes
-            and folder not in homes
-            and not homes & MAY_USE[folder]
-            and not header.endswith(".pb-c.h")
-        ):
-            found.append(f"{name}: includes {header} of {'/, '.join(sorted(homes))}/, which {folder}/ may not use")
+        if mark == "<" and "/" not in header:
+            continue  # the system's
+        owners = {path.partition("/")[0] for path in headers if f"/{path}".endswith(f"/{header}")}
+        if folder in MAY_USE and owners and folder not in owners and not owners & MAY_USE[folder]:
+            found.append(f"{name}: includes {header} of {'/, '.join(sorted(owners))}/, which {folder}/ may not use")
     return found
 
 

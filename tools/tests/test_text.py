@@ -51,7 +51,7 @@ def test_a_link_to_nowhere_is_found(tmp_path: Path):
     [
         ("server__a_c", "#include <libwebsockets.h>", "only libsandd-net talks to libwebsockets"),
         ("daemon__a_c", "#  include <openssl/ssl.h>", "only libsandd-net talks to OpenSSL"),
-        ("server__a_c", '#include "sandd/v1/packet.pb-c.h"', "generated types stay"),
+        ("server__include__a_h", '#include "sandd/v1/packet.pb-c.h"', "generated types stay"),
         ("libsandd-net__a_c", "#include <protobuf-c/protobuf-c.h>", "generated types stay"),
         ("libsandd-proto__a_c", '#include "net.h"', "which libsandd-proto/ may not use"),
         ("daemon__a_c", "#include <sandd/server.h>", "which daemon/ may not use"),
@@ -78,6 +78,8 @@ def test_a_layer_is_broken_by(judged, name: str, line: str, complaint: str):
         ("libsandd-proto__a_c", "// never calls socket() or getenv(x)\nint end_time(void);"),
         ("daemon__platform__linux__a_c", "#ifdef __linux__"),
         ("server__a_c", '#include "net.h"'),
+        ("server__src__a_c", '#include "sandd/v1/packet.pb-c.h"'),
+        ("daemon__a_c", "#include <sys/server.h>\n#include <net.h>"),
         ("examples__a_c", "#include <sandd/server.h>"),
     ],
 )
