@@ -57,11 +57,11 @@ typedef struct {
 typedef void (*sandd_process_started_cb)(sandd_process *process, const sandd_platform_error *error, void *data);
 
 typedef struct {
-  bool signaled;       // ended by a signal: signal_name; otherwise exit_code
-  uint32_t exit_code;  //
+  bool signaled;        // ended by a signal: signal_name; otherwise exit_code
+  uint32_t exit_code;   //
   char signal_name[16]; // "KILL", "SEGV", "RTMIN+1"
-  int64_t wall_ns;     // from the start to the reap, suspended time included
-  int64_t user_ns;     // of the process and the children it waited for
+  int64_t wall_ns;      // from the start to the reap, suspended time included
+  int64_t user_ns;      // of the process and the children it waited for
   int64_t system_ns;
   uint64_t max_rss_bytes;
 } sandd_process_exit;
@@ -78,15 +78,15 @@ typedef struct {
   const char *shell;          // NULL: sandd_platform_default_shell()
   const sandd_env_entry *env; // set in order, a later one of the same name wins
   size_t env_count;
-  bool replace_env;           // true: env is all there is; false: it is added to our own without what is ours alone
-  sandd_bytes cwd;            // empty: our own, or the home directory when user is set
-  const char *user_name;      // whom to run as; NULL: not by name
-  bool has_uid;               // run as uid (without an entry in the user database: group of the same number, home "/")
-  uint32_t uid;               //
-  bool stdin_pipe;            // false: the null device
-  bool merge_stderr;          // stderr goes where stdout goes
+  bool replace_env;            // true: env is all there is; false: it is added to our own without what is ours alone
+  sandd_bytes cwd;             // empty: our own, or the home directory when user is set
+  const char *user_name;       // whom to run as; NULL: not by name
+  bool has_uid;                // run as uid (without an entry in the user database: group of the same number, home "/")
+  uint32_t uid;                //
+  bool stdin_pipe;             // false: the null device
+  bool merge_stderr;           // stderr goes where stdout goes
   const sandd_pty_config *pty; // NULL: pipes. Otherwise stdin and stdout are the terminal, and there is no stderr
-  const char *exec_id;        // required: the value of SANDD_EXEC, printable, at most 128 bytes
+  const char *exec_id;         // required: the value of SANDD_EXEC, printable, at most 128 bytes
   sandd_process_started_cb on_started; // required
   sandd_process_exited_cb on_exited;   // may be NULL
   void *data;

@@ -101,7 +101,7 @@ struct sandd_process {
   bool stdin_pipe, merge_stderr;
   bool started; // exec has succeeded
   bool reaped;
-  bool polled; // wait_poll is open
+  bool polled;   // wait_poll is open
   bool freed;    // by the caller
   unsigned refs; // the caller, the child, each open uv handle, a lookup under way
   char exec_id[129];

@@ -70,9 +70,7 @@ static void maybe_destroy(sandd_killer *killer) {
 static bool advance(order *o, const sandd_sweep_job *job, int64_t now) {
   switch (o->step) {
   case STEP_SIGNAL: return true;
-  case STEP_TERM:
-    o->step = STEP_GRACE;
-    return false; // left was counted before they could react
+  case STEP_TERM: o->step = STEP_GRACE; return false; // left was counted before they could react
   case STEP_GRACE: return job->left == 0;
   case STEP_KILL:
     if (o->give_up_at_ns == 0)
@@ -121,9 +119,7 @@ static void fill_job(sandd_sweep_job *job, order *o, int64_t now) {
   job->leader = o->leader;
   job->leader_reaped = o->leader_reaped;
   job->number = o->step == STEP_TERM ? SIGTERM : o->number;
-  job->mode = o->step == STEP_KILL    ? SANDD_SWEEP_KILL
-              : o->step == STEP_GRACE ? SANDD_SWEEP_COUNT
-                                      : SANDD_SWEEP_SIGNAL;
+  job->mode = o->step == STEP_KILL ? SANDD_SWEEP_KILL : o->step == STEP_GRACE ? SANDD_SWEEP_COUNT : SANDD_SWEEP_SIGNAL;
 }
 
 static void sweep(uv_timer_t *timer) {
@@ -246,7 +242,8 @@ void sandd_killer_free(sandd_killer *killer) {
   uv_close((uv_handle_t *)&killer->timer, on_timer_closed);
 }
 
-int sandd_tree_kill(sandd_spawner *spawner, const char *exec_id, int64_t grace_ns, sandd_tree_done_cb done, void *data) {
+int sandd_tree_kill(sandd_spawner *spawner, const char *exec_id, int64_t grace_ns, sandd_tree_done_cb done,
+                    void *data) {
   return sandd_killer_kill(spawner->killer, exec_id, 0, false, grace_ns, done, data);
 }
 

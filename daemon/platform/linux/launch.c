@@ -176,7 +176,8 @@ int sandd_launch_child(sandd_process *process, sandd_platform_error *error) {
   uint64_t all = ~(uint64_t)0, before = 0;
   uintptr_t top = ((uintptr_t)process->stack + STACK_SIZE) & ~(uintptr_t)63;
   process->started_ns = sandd_platform_boottime_ns();
-  SANDD_RAW4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof(all)); // the C library would leave out two of its own
+  SANDD_RAW4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before,
+             sizeof(all)); // the C library would leave out two of its own
   process->pid = make_child(process, (void *)top, &process->pidfd);
   int saved = errno;
   SANDD_RAW4(SYS_rt_sigprocmask, SIG_SETMASK, &before, 0, sizeof(before));

@@ -61,11 +61,10 @@ static void describe(sandd_process *process, sandd_platform_error *error) {
   sandd_error_quote(quoted, sizeof(quoted), subject, strlen(subject));
   switch (report->at) {
   case SANDD_PLATFORM_AT_CWD:
-    snprintf(what, sizeof(what), "working directory %s%s", quoted, report->error == ENOENT ? ": no such directory" : "");
+    snprintf(what, sizeof(what), "working directory %s%s", quoted,
+             report->error == ENOENT ? ": no such directory" : "");
     break;
-  case SANDD_PLATFORM_AT_USER:
-    snprintf(what, sizeof(what), "this daemon may not run commands as another user");
-    break;
+  case SANDD_PLATFORM_AT_USER: snprintf(what, sizeof(what), "this daemon may not run commands as another user"); break;
   case SANDD_PLATFORM_AT_PROGRAM:
     if (report->error == ENOENT || report->error == ENOTDIR)
       snprintf(what, sizeof(what), report->interpreter ? "the interpreter of %s does not exist" : "no such program: %s",

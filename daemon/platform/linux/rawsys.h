@@ -12,10 +12,7 @@ static inline long sandd_raw(long n, long a, long b, long c, long d, long e) {
   long r;
   register long r10 __asm__("r10") = d;
   register long r8 __asm__("r8") = e;
-  __asm__ volatile("syscall"
-                   : "=a"(r)
-                   : "a"(n), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
-                   : "rcx", "r11", "memory");
+  __asm__ volatile("syscall" : "=a"(r) : "a"(n), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8) : "rcx", "r11", "memory");
   return r;
 }
 #elif defined(__aarch64__)
@@ -40,11 +37,11 @@ static inline long sandd_raw(long n, long a, long b, long c, long d, long e) {
 }
 #endif
 
-#define SANDD_RAW0(n)             sandd_raw((n), 0, 0, 0, 0, 0)
-#define SANDD_RAW1(n, a)          sandd_raw((n), (long)(a), 0, 0, 0, 0)
-#define SANDD_RAW2(n, a, b)       sandd_raw((n), (long)(a), (long)(b), 0, 0, 0)
-#define SANDD_RAW3(n, a, b, c)    sandd_raw((n), (long)(a), (long)(b), (long)(c), 0, 0)
-#define SANDD_RAW4(n, a, b, c, d) sandd_raw((n), (long)(a), (long)(b), (long)(c), (long)(d), 0)
+#define SANDD_RAW0(n)                sandd_raw((n), 0, 0, 0, 0, 0)
+#define SANDD_RAW1(n, a)             sandd_raw((n), (long)(a), 0, 0, 0, 0)
+#define SANDD_RAW2(n, a, b)          sandd_raw((n), (long)(a), (long)(b), 0, 0, 0)
+#define SANDD_RAW3(n, a, b, c)       sandd_raw((n), (long)(a), (long)(b), (long)(c), 0, 0)
+#define SANDD_RAW4(n, a, b, c, d)    sandd_raw((n), (long)(a), (long)(b), (long)(c), (long)(d), 0)
 #define SANDD_RAW5(n, a, b, c, d, e) sandd_raw((n), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e))
 
 #endif

@@ -159,7 +159,8 @@ static bool comes_from(sandd_scan *scan, const sandd_scan_entry *entry, pid_t an
 
 // By itself, whatever its parents are.
 static bool belongs(sandd_scan *scan, const sandd_scan_entry *entry, const sandd_scan_target *target) {
-  if (entry->mine && (target->exec_id == NULL || (entry->exec_id != NULL && strcmp(entry->exec_id, target->exec_id) == 0)))
+  if (entry->mine &&
+      (target->exec_id == NULL || (entry->exec_id != NULL && strcmp(entry->exec_id, target->exec_id) == 0)))
     return true;
   if (target->leader == 0 || entry->start < scan->since)
     return false;

@@ -11,8 +11,8 @@ typedef struct {
   pid_t pid, parent, group, session;
   uint64_t start; // since boot, in ticks: with pid it names a process for ever
   char state;
-  bool mine;       // carries our SANDD_DAEMON
-  char *exec_id;   // its SANDD_EXEC, if mine
+  bool mine;     // carries our SANDD_DAEMON
+  char *exec_id; // its SANDD_EXEC, if mine
   uint8_t mark;
 } sandd_scan_entry;
 

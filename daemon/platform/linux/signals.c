@@ -11,9 +11,10 @@ static const struct {
   const char *name;
 } SIGNALS[] = {
 #define S(n) {SIG##n, #n}
-    S(HUP),  S(INT),  S(QUIT), S(ILL),  S(TRAP), S(ABRT), S(BUS),    S(FPE),  S(KILL),  S(USR1), S(SEGV),
-    S(USR2), S(PIPE), S(ALRM), S(TERM), S(CHLD), S(CONT), S(STOP),   S(TSTP), S(TTIN),  S(TTOU), S(URG),
-    S(XCPU), S(XFSZ), S(VTALRM), S(PROF), S(WINCH), S(IO), S(SYS),
+    S(HUP),           S(INT),          S(QUIT),          S(ILL),  S(TRAP), S(ABRT), S(BUS),  S(FPE),
+    S(KILL),          S(USR1),         S(SEGV),          S(USR2), S(PIPE), S(ALRM), S(TERM), S(CHLD),
+    S(CONT),          S(STOP),         S(TSTP),          S(TTIN), S(TTOU), S(URG),  S(XCPU), S(XFSZ),
+    S(VTALRM),        S(PROF),         S(WINCH),         S(IO),   S(SYS),
 #ifdef SIGPWR
     S(PWR),
 #endif
