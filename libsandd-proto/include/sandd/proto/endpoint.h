@@ -140,7 +140,8 @@ typedef struct sandd_event {
 } sandd_event;
 
 /* Gives the next event: 1 and *event, or 0 when there is none. Frames of the last packet fed are handled here, one by
- * one, so this must be drained before the next feed. now_us: see above. errors: SANDD_E_NOMEM (call again). since: 0.1 */
+ * one, so this must be drained before the next feed. When there is no memory to handle a frame, its link is dropped (the
+ * session resumes and gets it again). now_us: see above. since: 0.1 */
 SANDD_API int sandd_endpoint_next_event(sandd_endpoint *endpoint, sandd_event *event, uint64_t now_us);
 
 /* Gives a link that has a packet to send or wants to be closed, or NULL. Each is given once until it has been pulled dry

@@ -30,6 +30,10 @@ SANDD_API void sandd_link_received(sandd_link *link, uint64_t now_us);
 /* Ends the link because of what the carrier saw: a text message, a message over the limit. status becomes the reason. */
 SANDD_API void sandd_link_fail(sandd_link *link, int status, const char *text, uint64_t now_us);
 
+/* The peer closed the connection with this WebSocket code: one that stands for an error of ours ends the session here, too.
+ * To be followed by sandd_link_free. */
+SANDD_API void sandd_link_closed_by_peer(sandd_link *link, uint16_t code, uint64_t now_us);
+
 /* Writes the next packet to buf: 0 and *len, where 0 means nothing to send now.
  * cap: at least sandd_link_pull_cap(). errors: as for feed. since: 0.1 */
 SANDD_API int sandd_link_pull(sandd_link *link, uint8_t *buf, size_t cap, size_t *len, uint64_t now_us);
