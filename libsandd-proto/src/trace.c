@@ -13,13 +13,13 @@ typedef struct sink {
   size_t cap, len;
 } sink;
 
-__attribute__((format(printf, 2, 3))) static void put(sink *sink, const char *format, ...) {
+__attribute__((format(printf, 2, 3))) static void put(sink *s, const char *format, ...) {
   va_list args;
   va_start(args, format);
-  size_t room = sink->len < sink->cap ? sink->cap - sink->len : 0;
-  int n = vsnprintf(room ? sink->out + sink->len : NULL, room, format, args);
+  size_t room = s->len < s->cap ? s->cap - s->len : 0;
+  int n = vsnprintf(room ? s->out + s->len : NULL, room, format, args);
   va_end(args);
-  if (n > 0) sink->len += (size_t)n;
+  if (n > 0) s->len += (size_t)n;
 }
 
 static const char *enum_name(const ProtobufCEnumDescriptor *descriptor, int value) {
