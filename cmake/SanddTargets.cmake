@@ -6,8 +6,10 @@ pkg_check_modules(PROTOBUF_C REQUIRED IMPORTED_TARGET libprotobuf-c>=1.4)
 
 add_library(sandd-options INTERFACE)
 target_compile_definitions(sandd-options INTERFACE _GNU_SOURCE)
-target_compile_options(sandd-options INTERFACE -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes
+target_compile_options(sandd-options INTERFACE -Wall -Wextra -Wpointer-arith -Wstrict-prototypes
   -Wmissing-prototypes -Wwrite-strings -Wvla -Wno-missing-field-initializers -fno-strict-aliasing -fno-common -UNDEBUG
+  # A parameter may be called as its type is, which a newer GCC would take for shadowing.
+  $<$<C_COMPILER_ID:GNU>:-Wshadow=local>
   $<$<BOOL:${SANDD_WERROR}>:-Werror>
   # Ubuntu's compiler does this unasked, with warnings of its own.
   $<$<CONFIG:RelWithDebInfo,Release>:-U_FORTIFY_SOURCE> $<$<CONFIG:RelWithDebInfo,Release>:-D_FORTIFY_SOURCE=2>
