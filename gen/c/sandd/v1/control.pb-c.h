@@ -72,8 +72,8 @@ struct  Sandd__V1__ChannelEnd
 
 
 /*
- * The sender is done with the stream and sends nothing more on it but Windows. The answering side sends it first, the
- * opener answers when the bytes up to every ChannelEnd have come. Each side sends exactly one End or Reset; the stream's
+ * The sender is done with the stream: no control frame of it follows. The answering side sends it first (its Data and
+ * Skips below each final offset may still follow), the opener answers when the bytes up to every ChannelEnd have come. Each side sends exactly one End or Reset; the stream's
  * state goes when both have passed. Since 1.
  */
 struct  Sandd__V1__End
