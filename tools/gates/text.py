@@ -81,7 +81,7 @@ ONLY_IN: list[tuple[re.Pattern[str], tuple[str, ...], str]] = [
 
 # libsandd-proto has no sockets, clock, randomness, environment or logging.
 PURE = re.compile(
-    r"\b(socket|connect|recv|send|clock_gettime|gettimeofday|time|getrandom|rand|random|getenv|printf|fprintf|perror|syslog|abort|exit)\s*\("
+    r"(?<![\w.>])(socket|connect|recv|send|clock_gettime|gettimeofday|time|getrandom|rand|random|getenv|printf|fprintf|perror|syslog|abort|exit)\s*\("
 )
 PURE_HEADER = re.compile(r"(sys/socket|sys/time|time|sys/random|uv|netinet/.*|pthread|syslog)(\.h)?")
 

@@ -75,6 +75,7 @@ def test_a_layer_is_broken_by(judged, name: str, line: str, complaint: str):
         ("libsandd-net__a_c", "#include <libwebsockets.h>"),
         ("libsandd-proto__a_c", '#include "sandd/v1/packet.pb-c.h"'),
         ("libsandd-proto__tests__test_a_c", "#include <time.h>"),
+        ("libsandd-proto__a_c", "int f(config *c) { return c->random(c->user) + c->io.send(1); }"),
         ("libsandd-proto__a_c", "// never calls socket() or getenv(x)\nint end_time(void);"),
         ("daemon__platform__linux__a_c", "#ifdef __linux__"),
         ("server__a_c", '#include "net.h"'),
