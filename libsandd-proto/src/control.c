@@ -33,9 +33,20 @@ const char *sandd_control_ack(sandd_session *session, uint64_t ack) {
 void sandd_control_queue(sandd_session *session, sandd_control *control) {
   list_append(&session->pending, &control->node);
   session->pending_bytes += sandd_control_cost(control);
+  session->n_urgent++;
   sandd_stream *stream = sandd_stream_find(session, control->stream_id);
   if (stream) stream->waiting += control->len;
   sandd_link_mark(session->link);
+}
+
+void sandd_control_queue_lazy(sandd_session *session, sandd_control *control, uint64_t now_us) {
+  control->lazy = true;
+  list_append(&session->pending, &control->node);
+  session->pending_bytes += sandd_control_cost(control);
+  sandd_link *link = session->link;
+  if (!link || link->ack_due <= now_us + ACK_US) return;
+  link->ack_due = now_us + ACK_US;
+  sandd_link_timer(link);
 }
 
 static bool number_next(sandd_session *session, packet_writer *writer) {
@@ -51,6 +62,7 @@ static bool number_next(sandd_session *session, packet_writer *writer) {
   session->out_seq++;
   list_remove(&control->node);
   session->pending_bytes -= cost;
+  if (!control->lazy) session->n_urgent--;
   list_append(&session->unacked, &control->node);
   session->unacked_bytes += cost;
   session->link->next_control = session->out_seq + 1;

@@ -317,10 +317,23 @@ static int pull_last(sandd_link *link, packet_writer *writer) {
   return 0;
 }
 
+bool sandd_link_has_output(const sandd_link *link, uint64_t now_us) {
+  if (link->state == LINK_DEAD) return false;
+  if (link->first || link->goodbye || link->state == LINK_CLOSING) return true;
+  const sandd_session *session = link->session;
+  if (link->state != LINK_UP) return false;
+  return link->beat_due || link->n_replies || now_us >= link->ack_due || session->n_urgent ||
+         link->next_control <= session->out_seq || sandd_schedule_pending(session);
+}
+
 int sandd_link_pull(sandd_link *link, uint8_t *buf, size_t cap, size_t *len, uint64_t now_us) {
   *len = 0;
   if (link->state == LINK_DEAD) return 0;
   clock_moved(link, now_us);
+  if (!sandd_link_has_output(link, now_us)) {
+    list_remove(&link->ready_node);
+    return 0;
+  }
   sandd_session *session = link->state == LINK_UP ? link->session : NULL;
   size_t most = sandd_link_pull_cap(link);
   packet_writer writer;

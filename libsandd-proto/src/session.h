@@ -21,6 +21,8 @@ void sandd_session_up(sandd_session *session, bool resumed, uint64_t now_us);
 const char *sandd_control_ack(sandd_session *session, uint64_t ack); /* NULL, or what is wrong */
 void sandd_control_drop(sandd_session *session, sandd_control *control); /* out of its list and freed */
 void sandd_control_queue(sandd_session *session, sandd_control *control);
+/* The same for one that nobody waits for: it goes with the next packet, or alone after 25 ms, as an ack does. */
+void sandd_control_queue_lazy(sandd_session *session, sandd_control *control, uint64_t now_us);
 /* Sends again what the link has not sent, then numbers what waits. False when the packet is full. */
 bool sandd_control_fill(sandd_session *session, packet_writer *writer);
 

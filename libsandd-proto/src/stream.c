@@ -206,7 +206,7 @@ static void fill_status(Sandd__V1__Status *out, Sandd__V1__KeptRange *kept, cons
 }
 
 /* End or Reset: always possible, if need be without its text, in the frame that the stream has spare. */
-static void send_final(sandd_stream *stream, int body, const sandd_status *status) {
+static void send_final(sandd_stream *stream, int body, const sandd_status *status, bool lazy, uint64_t now_us) {
   Sandd__V1__Status message;
   Sandd__V1__KeptRange kept;
   Sandd__V1__End end = SANDD__V1__END__INIT;
@@ -231,7 +231,10 @@ static void send_final(sandd_stream *stream, int body, const sandd_status *statu
   }
   stream->end_out = true;
   stream->sent_first = true;
-  sandd_control_queue(stream->session, control);
+  if (lazy)
+    sandd_control_queue_lazy(stream->session, control, now_us);
+  else
+    sandd_control_queue(stream->session, control);
 }
 
 static void drop_channels(sandd_stream *stream, bool clear) {
@@ -248,7 +251,6 @@ static void tell_ended(sandd_stream *stream) {
 }
 
 void sandd_stream_settle(sandd_stream *stream, uint64_t now_us) {
-  (void)now_us;
   if (!stream->session) return;
   if (stream->mine && stream->end_in && !stream->end_out) {
     bool complete = true;
@@ -256,7 +258,8 @@ void sandd_stream_settle(sandd_stream *stream, uint64_t now_us) {
       if (stream->in[c] && stream->in[c]->has_final && !sandd_inbox_complete(stream->in[c])) complete = false;
     if (!complete && !stream->reset_in && RULE(stream->endpoint, END_WAITS)) return;
     send_final(stream, B(END), &(sandd_status){.code = stream->reset_in ? SANDD__V1__STATUS_CODE__STATUS_CODE_CANCELLED
-                                                                        : SANDD__V1__STATUS_CODE__STATUS_CODE_OK});
+                                                                        : SANDD__V1__STATUS_CODE__STATUS_CODE_OK},
+               true, now_us);
   }
   if (!stream->end_in) return;
   tell_ended(stream);
@@ -285,7 +288,7 @@ void sandd_stream_ended(sandd_stream *stream, const Sandd__V1__Status *status, b
   if (reset) {
     drop_channels(stream, false);
     if (!stream->end_out)
-      send_final(stream, B(END), &(sandd_status){.code = SANDD__V1__STATUS_CODE__STATUS_CODE_CANCELLED});
+      send_final(stream, B(END), &(sandd_status){.code = SANDD__V1__STATUS_CODE__STATUS_CODE_CANCELLED}, true, now_us);
   }
   sandd_stream_settle(stream, now_us);
 }
@@ -293,14 +296,14 @@ void sandd_stream_ended(sandd_stream *stream, const Sandd__V1__Status *status, b
 int sandd_stream_end(sandd_stream *stream, const sandd_status *status, uint64_t now_us) {
   if (!stream->session || stream->end_out) return SANDD_E_CLOSED;
   if (stream->mine || status->code == 0) return SANDD_E_STATE;
-  send_final(stream, B(END), status);
+  send_final(stream, B(END), status, false, now_us);
   sandd_stream_settle(stream, now_us);
   return 0;
 }
 
 int sandd_stream_reset(sandd_stream *stream, const sandd_status *status, uint64_t now_us) {
   if (!stream->session || stream->end_out || !stream->mapped) return SANDD_E_CLOSED;
-  send_final(stream, B(RESET), status);
+  send_final(stream, B(RESET), status, false, now_us);
   stream->reset_out = true;
   if (RULE(stream->endpoint, RESET_FINAL)) drop_channels(stream, true);
   sandd_stream_settle(stream, now_us);

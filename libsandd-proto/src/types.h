@@ -68,6 +68,7 @@ typedef struct sandd_control {
   sandd_node node;
   uint64_t seq, stream_id;
   int body;
+  bool lazy;  /* may wait 25 ms for company */
   bool spare; /* lives inside a stream */
   uint32_t len;
   uint8_t *data;
@@ -166,6 +167,7 @@ struct sandd_session {
   uint64_t out_seq, acked, in_seq;
   sandd_node unacked, pending;
   uint64_t unacked_bytes, pending_bytes;
+  size_t n_urgent; /* of pending: those that are not lazy */
   sandd_map streams;
   sandd_node stream_list, due, untold, ready;
   size_t n_streams, n_mine, n_theirs;

@@ -37,6 +37,9 @@ SANDD_API void sandd_link_closed_by_peer(sandd_link *link, uint16_t code, uint64
 /* Writes the next packet to buf: 0 and *len, where 0 means nothing to send now.
  * cap: at least sandd_link_pull_cap(). errors: as for feed. since: 0.1 */
 SANDD_API int sandd_link_pull(sandd_link *link, uint8_t *buf, size_t cap, size_t *len, uint64_t now_us);
+/* Would pull give something now? A link may be ready only because its deadline moved, or have something that can wait
+ * for company (a bare ack, the opener's End) until its deadline. */
+SANDD_API bool sandd_link_has_output(const sandd_link *link, uint64_t now_us);
 /* The largest packet that pull may write; changes at most once, when the peer's limits are known. */
 SANDD_API size_t sandd_link_pull_cap(const sandd_link *link);
 /* The largest message that feed takes now. */
