@@ -34,6 +34,8 @@ static int on_client_event(sandd_conn *conn, enum lws_callback_reasons reason, v
   case LWS_CALLBACK_WSI_CREATE: dial_connected(conn); return 0;
   case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER: return dial_headers(conn, in, len);
   case LWS_CALLBACK_CLIENT_CONNECTION_ERROR: dial_error(conn, in, in ? len : 0); return 0;
+  case LWS_CALLBACK_CLOSED_CLIENT_HTTP:
+  case LWS_CALLBACK_CLIENT_CLOSED: dial_last_words(conn); return 0;
   case LWS_CALLBACK_CLIENT_ESTABLISHED: conn_opened(conn); return conn->aborted ? -1 : 0;
   case LWS_CALLBACK_CLIENT_RECEIVE: return conn_receive(conn, in, len);
   case LWS_CALLBACK_CLIENT_WRITEABLE: return conn_writeable(conn);
@@ -98,8 +100,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     return 0;
   }
   if (reason == LWS_CALLBACK_WS_PEER_INITIATED_CLOSE) {
-    conn_peer_close(conn, in, len);
-    return 0;
+    return conn_peer_close(conn, in, len);
   }
   return conn->listener ? on_server_event(conn, wsi, reason, in, len) : on_client_event(conn, reason, in, len);
 }

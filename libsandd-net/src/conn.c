@@ -32,6 +32,7 @@ void conn_free(sandd_conn *conn) {
   dial_free(conn->dial);
   free(conn->partial);
   free(conn->text);
+  free(conn->reason);
   free(conn);
 }
 
@@ -60,7 +61,10 @@ static void forget_partial(sandd_conn *conn) {
 }
 
 static void tell_closed(sandd_conn *conn) {
-  const char *text = conn->text ? conn->text : conn->error ? sandd_net_error_name(conn->error) : "closed";
+  const char *text = conn->text     ? conn->text
+                     : conn->error  ? sandd_net_error_name(conn->error)
+                     : conn->reason ? conn->reason
+                                    : "closed on this side";
   if (conn->handler->closed && (conn->opened || !conn->listener)) {
     conn->handler->closed(conn, conn->error, conn->ws_code, text, conn->user);
   }
@@ -79,23 +83,55 @@ void conn_opened(sandd_conn *conn) {
   }
 }
 
-/* Everything that ends a connection from within a callback of libwebsockets: the Close frame is on its way when the
- * callback returns -1, and it drops what arrives meanwhile. */
-static int close_from_callback(sandd_conn *conn, uint16_t ws_code, const char *reason) {
-  size_t len = reason ? strlen(reason) : 0;
+/* Towards a Close frame that goes out when what is buffered has gone; what arrives meanwhile is dropped. The frame is our
+ * own: Debian's libwebsockets 4.1, built for debugging, kills a connection whose writeable callback asks to close. */
+static void start_close(sandd_conn *conn, uint16_t ws_code, const char *reason) {
+  conn->phase = CONN_CLOSING;
+  conn->leaving = true;
+  conn->ws_code = ws_code;
+  free(conn->reason);
+  conn->reason = reason ? strdup(reason) : NULL;
+  forget_partial(conn);
+  conn_deadline(conn, uv_now(&conn->net->loop) + CLOSE_TIMEOUT_MS);
+  if (conn->wsi) {
+    lws_callback_on_writable(conn->wsi);
+  }
+}
+
+/* The payload of a Close frame: two bytes of code and a reason that is not cut within a character. */
+static size_t close_payload(const sandd_conn *conn, uint8_t *out) {
+  size_t len = conn->reason ? strlen(conn->reason) : 0;
   if (len > MAX_REASON) {
     len = MAX_REASON;
-    while (len && ((unsigned char)reason[len] & 0xc0) == 0x80) {
+    while (len && ((unsigned char)conn->reason[len] & 0xc0) == 0x80) {
       len--;
     }
   }
-  conn->phase = CONN_CLOSING;
+  out[0] = (uint8_t)(conn->ws_code >> 8);
+  out[1] = (uint8_t)conn->ws_code;
+  if (len) {
+    memcpy(out + 2, conn->reason, len);
+  }
+  return len + 2;
+}
+
+static int send_close(sandd_conn *conn) {
+  uint8_t buf[LWS_PRE + 2 + 4 + 2 + MAX_REASON], *frame = buf + LWS_PRE, *mask = frame + 2;
+  size_t head = conn->listener ? 2 : 6;
+  size_t len = close_payload(conn, frame + head);
   conn->close_sent = true;
-  conn->ws_code = ws_code;
-  forget_partial(conn);
-  conn_deadline(conn, uv_now(&conn->net->loop) + CLOSE_TIMEOUT_MS);
-  lws_close_reason(conn->wsi, (enum lws_close_status)ws_code, (unsigned char *)(uintptr_t)reason, len);
-  return -1;
+  frame[0] = 0x88; /* final, Close */
+  frame[1] = (uint8_t)(len | (conn->listener ? 0 : 0x80));
+  if (!conn->listener) {
+    if (lws_get_random(lws_get_context(conn->wsi), mask, 4) != 4) {
+      return -1;
+    }
+    for (size_t i = 0; i < len; i++) {
+      frame[head + i] ^= mask[i & 3];
+    }
+  }
+  /* This kind of write goes out as it is. */
+  return lws_write(conn->wsi, frame, head + len, LWS_WRITE_HTTP) < 0 ? -1 : 0;
 }
 
 static int refuse_text(sandd_conn *conn) {
@@ -107,14 +143,16 @@ static int refuse_text(sandd_conn *conn) {
         conn->peer);
   }
   conn_fail(conn, SANDD_NET_TEXT, "the peer sent a text message; " SUBPROTOCOL " has only binary ones");
-  return close_from_callback(conn, LWS_CLOSE_STATUS_UNACCEPTABLE_OPCODE, "binary messages only");
+  start_close(conn, LWS_CLOSE_STATUS_UNACCEPTABLE_OPCODE, "binary messages only");
+  return 0;
 }
 
 static int refuse_size(sandd_conn *conn) {
   char text[TEXT_SIZE];
   snprintf(text, sizeof text, "the peer sent a message above the limit of %zu bytes", conn->max_message);
   conn_fail(conn, SANDD_NET_TOO_BIG, text);
-  return close_from_callback(conn, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, "message too big");
+  start_close(conn, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, "message too big");
+  return 0;
 }
 
 static int grow_partial(sandd_conn *conn, size_t need) {
@@ -167,7 +205,8 @@ int conn_receive(sandd_conn *conn, const uint8_t *data, size_t len) {
   }
   if (grow_partial(conn, have + left)) {
     conn_fail(conn, SANDD_NET_NOMEM, "no memory for a message");
-    return close_from_callback(conn, LWS_CLOSE_STATUS_UNEXPECTED_CONDITION, "out of memory");
+    start_close(conn, LWS_CLOSE_STATUS_UNEXPECTED_CONDITION, "out of memory");
+    return 0;
   }
   if (len) {
     memcpy(conn->partial + conn->partial_len, data, len);
@@ -232,22 +271,26 @@ int conn_writeable(sandd_conn *conn) {
       lws_callback_on_writable(conn->wsi);
       return 0;
     }
-    return close_from_callback(conn, conn->ws_code, conn->text);
+    return send_close(conn);
   }
   return 0;
 }
 
-void conn_peer_close(sandd_conn *conn, const uint8_t *payload, size_t len) {
+int conn_peer_close(sandd_conn *conn, const uint8_t *payload, size_t len) {
   if (conn->close_sent) {
-    return;
+    conn->close_answered = true;
+    return -1; /* that was all */
   }
   conn->closed_by_peer = true;
   conn->phase = CONN_CLOSING;
   conn->ws_code = len >= 2 ? (uint16_t)(payload[0] << 8 | payload[1]) : LWS_CLOSE_STATUS_NO_STATUS;
-  free(conn->text);
-  conn->text = len > 2 ? strndup((const char *)payload + 2, len - 2) : strdup("closed by the peer");
+  if (!conn->error) {
+    free(conn->text);
+    conn->text = len > 2 ? strndup((const char *)payload + 2, len - 2) : strdup("closed by the peer");
+  }
   forget_partial(conn);
   conn_deadline(conn, uv_now(&conn->net->loop) + CLOSE_TIMEOUT_MS);
+  return 0; /* libwebsockets answers with the same code */
 }
 
 void conn_destroyed(sandd_conn *conn) {
@@ -262,7 +305,7 @@ void conn_destroyed(sandd_conn *conn) {
   if (!conn->error && conn->aborted) {
     conn_fail(conn, SANDD_NET_ABORTED, "aborted on this side");
   }
-  if (!conn->error && !conn->close_sent && !conn->closed_by_peer) {
+  if (!conn->error && !conn->close_answered && !conn->closed_by_peer) {
     conn_fail(conn, SANDD_NET_LOST, "the connection ended without a Close frame");
   }
   tell_closed(conn);
@@ -315,16 +358,7 @@ void sandd_conn_close(sandd_conn *conn, uint16_t ws_code, const char *reason) {
     }
     return;
   }
-  conn->phase = CONN_CLOSING;
-  conn->leaving = true;
-  conn->ws_code = ws_code;
-  free(conn->text);
-  conn->text = reason ? strdup(reason) : NULL;
-  forget_partial(conn);
-  conn_deadline(conn, uv_now(&conn->net->loop) + CLOSE_TIMEOUT_MS);
-  if (conn->wsi) {
-    lws_callback_on_writable(conn->wsi);
-  }
+  start_close(conn, ws_code, reason);
 }
 
 void sandd_conn_abort(sandd_conn *conn) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <errno.h>
+#include <openssl/err.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -193,6 +194,17 @@ static void handshake_failed(sandd_conn *conn, unsigned status, const char *text
   fail(conn, error, line);
 }
 
+/* A server that refuses and resets is seen as reset before its alert was read; the alert is still there. */
+void dial_last_words(sandd_conn *conn) {
+  SSL *ssl = conn->phase == CONN_CONNECTING && conn->dial->tls_done ? lws_get_ssl(conn->wsi) : NULL;
+  char ignored[64];
+  if (ssl) {
+    ERR_clear_error();
+    SSL_read(ssl, ignored, sizeof ignored);
+    ERR_clear_error();
+  }
+}
+
 void dial_error(sandd_conn *conn, const char *text, size_t len) {
   if (conn->phase != CONN_CONNECTING) {
     return;
@@ -200,6 +212,7 @@ void dial_error(sandd_conn *conn, const char *text, size_t len) {
   if (!conn->dial->tcp_connected) {
     tcp_failed(conn);
   } else {
+    dial_last_words(conn);
     handshake_failed(conn, lws_http_client_http_response(conn->wsi), text, len);
   }
 }

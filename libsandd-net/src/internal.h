@@ -144,9 +144,10 @@ struct sandd_conn {
   conn_phase phase;
   int error;
   uint16_t ws_code;
-  char *text;
+  char *text;       /* why it ended */
+  char *reason;     /* of the Close frame to be sent */
   bool in_lws_call; /* within connect or adopt, whose return tells what became of the wsi */
-  bool opened, wake_pending, close_sent, closed_by_peer, aborted, had_message, leaving;
+  bool opened, wake_pending, close_sent, close_answered, closed_by_peer, aborted, had_message, leaving;
   char peer[56];
 };
 
@@ -196,7 +197,7 @@ void conn_deadline(sandd_conn *conn, uint64_t ms);             /* 0: none */
 void conn_opened(sandd_conn *conn);
 int conn_receive(sandd_conn *conn, const uint8_t *data, size_t len);
 int conn_writeable(sandd_conn *conn);
-void conn_peer_close(sandd_conn *conn, const uint8_t *payload, size_t len);
+int conn_peer_close(sandd_conn *conn, const uint8_t *payload, size_t len);
 void conn_destroyed(sandd_conn *conn); /* its wsi is gone */
 void conn_kill_wsi(sandd_conn *conn);
 void conn_due(sandd_conn *conn);
@@ -212,6 +213,7 @@ void dial_next(sandd_conn *conn);
 void dial_attempt_due(sandd_conn *conn);
 void dial_connected(sandd_conn *conn);
 int dial_headers(sandd_conn *conn, unsigned char **at, size_t space);
+void dial_last_words(sandd_conn *conn);
 void dial_error(sandd_conn *conn, const char *text, size_t len);
 void dial_attempt_gone(sandd_conn *conn);
 void dial_free(dial *d);

@@ -95,6 +95,11 @@ static void start_handshake(SSL *ssl, dial *d) {
   }
 }
 
+static const char *alert_text(int alert) {
+  /* OpenSSL 3.0 has no text for this one. */
+  return (alert & 0xff) == SSL_AD_CERTIFICATE_REQUIRED ? "certificate required" : SSL_alert_desc_string_long(alert);
+}
+
 /* The one place where OpenSSL's reason can be seen: libwebsockets empties the error queue. */
 static void on_info(const SSL *ssl, int where, int ret) {
   sandd_net *net = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
@@ -110,8 +115,7 @@ static void on_info(const SSL *ssl, int where, int ret) {
   } else if (*d->tls_text) {
     return;
   } else if ((where & SSL_CB_READ_ALERT) == SSL_CB_READ_ALERT && ret >> 8 == SSL3_AL_FATAL) {
-    snprintf(d->tls_text, sizeof d->tls_text, "the server refused the TLS handshake: %s",
-             SSL_alert_desc_string_long(ret));
+    snprintf(d->tls_text, sizeof d->tls_text, "the server refused the TLS handshake: %s", alert_text(ret));
   } else if (where & SSL_CB_EXIT && ret < 0 && ERR_peek_last_error()) {
     snprintf(d->tls_text, sizeof d->tls_text, "the TLS handshake failed: %s", reason());
   }
