@@ -223,8 +223,7 @@ static void on_endpoint_timer(uv_timer_t *timer) {
   lock(c);
   c->armed_us = UINT64_MAX;
   uint64_t now_us = sandd_carrier_now_us();
-  if (sandd_endpoint_deadline(c->config.endpoint) <= now_us)
-    sandd_endpoint_tick(c->config.endpoint, now_us);
+  sandd_endpoint_tick(c->config.endpoint, now_us);
   unlock(c);
   sandd_carrier_flush(c);
 }
@@ -236,8 +235,9 @@ static void on_link_timer(uv_timer_t *timer) {
   k->armed_us = UINT64_MAX;
   uint64_t now_us = sandd_carrier_now_us();
   if (k->link && !k->closing) {
-    if (sandd_link_deadline(k->link) <= now_us)
-      sandd_link_tick(k->link, now_us);
+    /* Also when it is not due any more: the link counts the time from its last known deadline on as time in which nobody
+     * called it. */
+    sandd_link_tick(k->link, now_us);
     mark_ready(c, k);
   }
   bool late = k->close_by_us <= now_us && !k->closing;
@@ -377,7 +377,6 @@ static size_t on_pull(sandd_conn *conn, uint8_t *buf, size_t cap, void *user) {
 }
 
 static void on_closed(sandd_conn *conn, int error, uint16_t ws_code, const char *text, void *user) {
-  (void)conn;
   if (!user)
     return;
   sandd_carrier *c = ((carried *)user)->carrier;
@@ -389,6 +388,8 @@ static void on_closed(sandd_conn *conn, int error, uint16_t ws_code, const char 
       sandd_link_fail(k->link, STATUS_BAD_MESSAGE, "a text message", now_us);
     else if (error == SANDD_NET_TOO_BIG)
       sandd_link_fail(k->link, STATUS_MESSAGE_TOO_LARGE, "a message above the limit", now_us);
+    else if (ws_code && sandd_conn_closed_by_peer(conn))
+      sandd_link_closed_by_peer(k->link, ws_code, now_us);
     drain_events(c, now_us);
     sandd_link_free(k->link, now_us);
     k->link = NULL;
