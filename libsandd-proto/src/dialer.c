@@ -66,7 +66,8 @@ static void resumed(sandd_link *link, const Sandd__V1__Welcome *welcome, uint64_
   if ((welcome->last_seq > session->out_seq || welcome->last_seq < session->acked) && RULE(link->endpoint, SEQ_CHECK)) {
     /* The server saw frames that this daemon never sent: it was set back. Only a new session is safe. */
     sandd_session_lose(session, STATUS(SESSION_LOST), "the server is ahead of this daemon", now_us);
-    sandd_link_drop(link, STATUS(SESSION_LOST), 1000, "dialling for a new session", now_us);
+    sandd_link_drop(link, STATUS(PROTOCOL_ERROR), sandd_status_close_code(STATUS(PROTOCOL_ERROR)),
+                    "the server is ahead of this daemon", now_us);
     return;
   }
   if (!take_terms(session, welcome)) {

@@ -41,10 +41,11 @@ static void on_data(sandd_link *link, sandd_stream *stream, const Frame *frame, 
   }
   if (stream->reset_in || (RULE(link->endpoint, RESET_FINAL) && stream->end_out && (stream->mine || stream->end_in))) return;
   sandd_inbox *inbox = stream->in[channel];
-  if (!inbox || !inbox->open) {
-    if (frame->body_case == B(DATA) && !frame->data->bytes.len) wrong(link, "empty Data", now_us);
+  if (!(stream->reads >> channel & 1)) {
+    wrong(link, "Data on a channel that the stream does not have", now_us);
     return;
   }
+  if (!inbox || !inbox->open) return;
   bool no_memory = false;
   const char *error;
   if (frame->body_case == B(DATA))
@@ -62,6 +63,10 @@ static void on_data(sandd_link *link, sandd_stream *stream, const Frame *frame, 
 static void on_window(sandd_link *link, sandd_stream *stream, const Sandd__V1__Window *window, uint64_t now_us) {
   if (!channel_known((int)window->channel)) {
     wrong(link, "Window of no channel", now_us);
+    return;
+  }
+  if (stream->reads >> window->channel & 1) {
+    wrong(link, "a Window from the channel's writer", now_us);
     return;
   }
   sandd_cursor *cursor = stream->out[window->channel];
@@ -127,7 +132,9 @@ static void started(sandd_stream *stream, const Sandd__V1__ExecStarted *answer) 
 }
 
 static void channel_end(sandd_link *link, sandd_stream *stream, const Sandd__V1__ChannelEnd *end, uint64_t now_us) {
-  if (!channel_known((int)end->channel) || end->reason == 0) {
+  bool reason = end->reason == SANDD__V1__CHANNEL_END_REASON__CHANNEL_END_REASON_EOF ||
+                end->reason == SANDD__V1__CHANNEL_END_REASON__CHANNEL_END_REASON_DRAIN_LIMIT;
+  if (!channel_known((int)end->channel) || !reason) {
     wrong(link, "ChannelEnd of no channel, or without a reason", now_us);
     return;
   }
@@ -148,10 +155,21 @@ static void stream_end(sandd_link *link, sandd_stream *stream, const Frame *fram
     wrong(link, "a second End", now_us);
   else if (!reset && !stream->mine && !stream->end_out)
     wrong(link, "the opener ended before the answerer", now_us);
-  else if (!reset && stream->mine && !stream->answer_in)
+  else if (!reset && stream->mine && !stream->answer_in && !stream->reset_out)
     wrong(link, "an End before the answer", now_us);
   else
     sandd_stream_ended(stream, status, reset, now_us);
+}
+
+/* Which side may say this now. NULL when this one may. */
+static const char *out_of_order(const sandd_stream *stream, int body) {
+  bool opener_says = body == B(SIGNAL) || body == B(RESIZE) || body == B(DETACH);
+  bool answerer_says = body == B(EXEC_STARTED) || body == B(EXEC_EXITED);
+  if (stream->mine ? opener_says : answerer_says) return "a control frame in the wrong direction";
+  if (stream->end_in) return "a control frame after End";
+  if (stream->mine && !stream->answer_in && body != B(EXEC_STARTED)) return "a control frame before the answer";
+  if (stream->answer_in && body == B(EXEC_STARTED)) return "a second answer";
+  return NULL;
 }
 
 static bool known_control(sandd_link *link, const Frame *frame, uint64_t now_us) {
@@ -169,19 +187,20 @@ static bool known_control(sandd_link *link, const Frame *frame, uint64_t now_us)
     stream_end(link, stream, frame, now_us);
     return true;
   }
-  if (stream->end_out && (stream->reset_out || !stream->mine) && frame->body_case != B(CHANNEL_END)) return true;
+  if (stream->end_out && !stream->mine) return true;
   if (stream->reset_out && RULE(link->endpoint, RESET_FINAL)) return true;
+  const char *bad = out_of_order(stream, (int)frame->body_case);
+  if (bad) {
+    wrong(link, bad, now_us);
+    return true;
+  }
   if (frame->body_case == B(CHANNEL_END)) {
     channel_end(link, stream, frame->channel_end, now_us);
     return true;
   }
-  if (stream->end_in) {
-    wrong(link, "a control frame after End", now_us);
-    return true;
-  }
-  if (stream->mine && !stream->answer_in) {
+  if (frame->body_case == B(EXEC_STARTED)) {
     stream->answer_in = true;
-    if (frame->body_case == B(EXEC_STARTED)) started(stream, frame->exec_started);
+    started(stream, frame->exec_started);
   }
   if (!stream->released) direct(link, SANDD_EVENT_STREAM_FRAME, stream, frame);
   return true;

@@ -93,6 +93,7 @@ void sandd_inbox_attach(sandd_inbox *inbox, sandd_stream *stream, int channel, b
   inbox->open = true;
   inbox->told_at = now_us;
   stream->in[channel] = inbox;
+  stream->reads |= (uint8_t)(1u << channel);
   sandd_inbox_grant(inbox);
   if (stream->mine) { /* the opening frame tells the credit */
     inbox->told_limit = inbox->limit;

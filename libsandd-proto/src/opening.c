@@ -70,9 +70,12 @@ void sandd_link_frame(sandd_link *link, const Frame *frame, uint64_t now_us) {
   int body = (int)frame->body_case;
   bool is_link = sandd_body_kind(body) == BODY_LINK;
   const char *bad = sandd_frame_check_text(frame);
-  if (is_link && (frame->seq || frame->stream_id)) bad = "a link frame with a seq or a stream";
   if (bad) {
-    wrong(link, bad, now_us);
+    sandd_link_violation(link, STATUS(BAD_MESSAGE), bad, now_us);
+    return;
+  }
+  if (is_link && (frame->seq || frame->stream_id)) {
+    wrong(link, "a link frame with a seq or a stream", now_us);
     return;
   }
   if (body == B(GOODBYE)) {

@@ -130,6 +130,7 @@ struct sandd_stream {
   uint64_t id;
   uint32_t waiting;     /* bytes of its control frames that have no number yet */
   uint8_t finished_out; /* bit per channel whose ChannelEnd was queued */
+  uint8_t reads;        /* bit per channel that this side reads, or did */
   bool mine, mapped, sent_first, opened, answered, answer_in, end_out, end_in, reset_out, reset_in, lost, released, ended;
   int status;
   uint64_t earliest;
