@@ -8,9 +8,10 @@ with sandd.Server(port=8765) as server:
 
 from __future__ import annotations
 
-from . import errors
+from . import _status, errors
 from ._ffi import ffi as _ffi
 from ._ffi import lib as _lib
+from ._status import *  # noqa: F403
 from .daemon_info import DaemonInfo
 from .errors import *  # noqa: F403
 from .process import DEVNULL, PIPE, STDOUT, Process
@@ -30,4 +31,5 @@ __all__ = [
     "Server",
     "ServerStats",
 ]
+__all__ += _status.__all__
 __all__ += errors.__all__

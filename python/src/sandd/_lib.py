@@ -43,7 +43,7 @@ def text_of(pointer: Any) -> str:
 
 def nanoseconds(seconds: float | None) -> int:
     """For a timeout of the library, where 0 means none: at least one."""
-    if seconds is None:
+    if seconds is None or seconds == math.inf:
         return 0
     if seconds != seconds or seconds < 0:
         raise ValueError(f"a time can't be {seconds}")

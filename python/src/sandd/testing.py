@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import uuid
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -44,12 +45,20 @@ def find_program() -> str:
 class LocalDaemon:
     """A daemon program that runs as a child of this process. Made by local_daemon()."""
 
-    def __init__(self, server: Server, daemon_id: str, command: list[str], env: Mapping[str, str]) -> None:
+    def __init__(
+        self, server: Server, daemon_id: str, command: list[str], env: Mapping[str, str], token: str | None
+    ) -> None:
         self.server = server
         self.id = daemon_id
         self.command = command
         self._env = dict(env)
-        self._log = tempfile.NamedTemporaryFile(prefix="sandd-", suffix=".log", delete=False)  # noqa: SIM115
+        self._folder = tempfile.TemporaryDirectory(prefix="sandd-")
+        self._log_path = Path(self._folder.name) / "log"
+        if token is not None:
+            path = Path(self._folder.name) / "token"
+            path.touch(0o600)
+            path.write_text(token)
+            self.command += ["--token-file", str(path)]
         self.process = self._start()
 
     @property
@@ -64,7 +73,7 @@ class LocalDaemon:
 
     def log(self) -> str:
         """What it wrote to its standard error so far."""
-        return Path(self._log.name).read_text(errors="replace") if os.path.exists(self._log.name) else ""
+        return self._log_path.read_text(errors="replace") if self._log_path.exists() else ""
 
     def wait_connected(self, timeout: float = 30.0) -> None:
         """Returns when the server has it. Raises SanddError, with what it logged, if it ends or takes too long."""
@@ -89,11 +98,10 @@ class LocalDaemon:
 
     def stop(self, timeout: float = 20.0) -> int:
         """Ends it with everything that it started, and returns its exit code. Does nothing when it has ended."""
-        code = self._end(timeout)
-        self._log.close()
-        if os.path.exists(self._log.name):
-            os.unlink(self._log.name)
-        return code
+        try:
+            return self._end(timeout)
+        finally:
+            self._folder.cleanup()
 
     def __enter__(self) -> LocalDaemon:
         return self
@@ -103,13 +111,18 @@ class LocalDaemon:
     ) -> None:
         self.stop()
 
+    def __del__(self) -> None:
+        process = getattr(self, "process", None)
+        if process is not None and process.poll() is None:
+            warnings.warn(f"{self!r} is dropped while it runs, and killed", ResourceWarning, stacklevel=2, source=self)
+            self.kill()
+
     def __repr__(self) -> str:
         return f"LocalDaemon(id={self.id!r}, pid={self.pid})"
 
     def _start(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            self.command, env=self._env, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
-        )
+        with self._log_path.open("ab") as log:
+            return subprocess.Popen(self.command, env=self._env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def _end(self, timeout: float) -> int:
         if self.process.poll() is None:
@@ -160,10 +173,8 @@ def local_daemon(
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SANDD_")}
     environment.pop("SERVER_URL", None)
     environment.pop("DAEMON_ID", None)
-    if token is not None:
-        environment["SANDD_TOKEN"] = token
     environment.update(env or {})
-    daemon = LocalDaemon(server, daemon_id, command, environment)
+    daemon = LocalDaemon(server, daemon_id, command, environment, token)
     if wait > 0:
         try:
             daemon.wait_connected(wait)
