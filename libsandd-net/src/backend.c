@@ -44,7 +44,6 @@ static int on_client_event(sandd_conn *conn, enum lws_callback_reasons reason, v
 }
 
 static int on_server_event(sandd_conn *conn, struct lws *wsi, enum lws_callback_reasons reason, void *in, size_t len) {
-  conn->wsi = wsi;
   switch (reason) {
   case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE: return http_upgrade(conn, wsi, in);
   case LWS_CALLBACK_HTTP: return http_get(conn, wsi, in);
@@ -89,6 +88,11 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     return 0;
   }
   sandd_conn *conn = lws_get_opaque_user_data(wsi);
+  if (!conn && reason == LWS_CALLBACK_WSI_CREATE) {
+    /* Within adopt, whose opaque pointer comes a moment later. */
+    backend_vhost *vhost = lws_vhost_user(lws_get_vhost(wsi));
+    conn = vhost->net->adopting;
+  }
   if (!conn) {
     return 0;
   }
@@ -102,6 +106,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
   if (reason == LWS_CALLBACK_WS_PEER_INITIATED_CLOSE) {
     return conn_peer_close(conn, in, len);
   }
+  conn->wsi = wsi;
   return conn->listener ? on_server_event(conn, wsi, reason, in, len) : on_client_event(conn, reason, in, len);
 }
 

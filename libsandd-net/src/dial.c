@@ -116,7 +116,6 @@ void dial_next(sandd_conn *conn) {
       .local_protocol_name = SUBPROTOCOL,
       .alpn = "http/1.1",
       .opaque_user_data = conn,
-      .pwsi = &conn->wsi,
       .retry_and_idle_policy = &backend_no_keepalive,
   };
   d->tcp_connected = d->tls_done = false;
@@ -127,8 +126,9 @@ void dial_next(sandd_conn *conn) {
   conn->in_lws_call = true;
   struct lws *wsi = lws_client_connect_via_info(&info);
   conn->in_lws_call = false;
-  if (!wsi || !conn->wsi) {
-    conn->wsi = NULL;
+  if (wsi) {
+    conn->wsi = wsi;
+  } else if (!conn->wsi) { /* else it is closing, and conn_destroyed goes on */
     int why = probe(address);
     conn_deadline(conn, 0);
     attempt_failed(conn, errno_class(why), why ? strerror(why) : "libwebsockets could not connect");

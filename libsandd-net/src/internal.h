@@ -90,8 +90,8 @@ struct sandd_net {
   list vhosts; /* backend_vhost with TLS */
   list conns;
   list listeners;
-  list timed; /* conns with a deadline */
-  bool freeing;
+  list timed;           /* conns with a deadline */
+  sandd_conn *adopting; /* while libwebsockets makes a wsi for it */
 };
 
 struct sandd_listener {

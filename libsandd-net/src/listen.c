@@ -58,14 +58,19 @@ static void adopt(sandd_listener *listener, int fd, const struct sockaddr *peer)
       .opaque = conn,
   };
   conn->in_lws_call = true;
+  net->adopting = conn;
   struct lws *wsi = lws_adopt_descriptor_vhost_via_info(&info);
+  net->adopting = NULL;
   conn->in_lws_call = false;
-  if (!wsi) {
-    net_log(net, SANDD_NET_LOG_INFO, "%s: a connection from %s could not be taken", listener->address, conn->peer);
-    conn_free(conn);
+  if (wsi) {
+    conn->wsi = wsi;
     return;
   }
-  conn->wsi = wsi;
+  net_log(net, SANDD_NET_LOG_INFO, "%s: a connection from %s could not be taken", listener->address, conn->peer);
+  /* If there was a wsi it is closing, and the end of that is told later. */
+  if (!conn->wsi) {
+    conn_free(conn);
+  }
 }
 
 static void on_readable(uv_poll_t *poll, int status, int events) {

@@ -151,7 +151,6 @@ void sandd_net_free(sandd_net *net) {
     return;
   }
   log_enter(net);
-  net->freeing = true;
   while (!list_empty(&net->listeners)) {
     sandd_listener_free(LIST_ENTRY(net->listeners.next, sandd_listener, node));
   }

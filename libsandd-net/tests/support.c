@@ -166,7 +166,7 @@ peer *peer_dial_url(world *w, const char *url) {
 }
 
 const char *world_url(world *w, const char *scheme) {
-  static char url[128];
+  static _Thread_local char url[128];
   snprintf(url, sizeof url, "%s://%s", scheme, sandd_listener_address(w->listener));
   return url;
 }
@@ -312,8 +312,8 @@ static void prepare_certificates(void) {
 }
 
 const char *certificate(const char *name) {
-  static char paths[8][128];
-  static unsigned next;
+  static _Thread_local char paths[8][128];
+  static _Thread_local unsigned next;
   char *path = paths[next++ % 8];
   snprintf(path, sizeof paths[0], "%s/%s", directory, name);
   return path;
