@@ -14,7 +14,6 @@
 #include "daemon/guard/guard.h"
 #include "daemon/guard/loop.h"
 #include "daemon/platform/linux/internal.h"
-#include "daemon/platform/linux/sweep.h"
 
 #ifndef MFD_CLOEXEC
 #define MFD_CLOEXEC 1U
@@ -24,6 +23,7 @@
 enum { LIFELINE = 3 }; // in the guard: held open for as long as it lives
 
 static int lifeline = -1; // in the daemon: the other end
+static bool hangup_ignored;
 static uv_poll_t watch;
 static bool watching;
 static sandd_guard_died_cb died_cb;
@@ -75,6 +75,7 @@ int sandd_guard_enter(int argc, char **argv, sandd_platform_error *error) {
     return fail(error, errno, "no pipe can be made for the guard");
   struct sigaction hup;
   bool ignore_hup = sigaction(SIGHUP, NULL, &hup) == 0 && hup.sa_handler == SIG_IGN;
+  hangup_ignored = ignore_hup;
   sigset_t all, before;
   sigfillset(&all);
   sigprocmask(SIG_SETMASK, &all, &before);
@@ -94,6 +95,10 @@ int sandd_guard_enter(int argc, char **argv, sandd_platform_error *error) {
   }
   lifeline = fds[0];
   return 0;
+}
+
+bool sandd_guard_ignores_hangup(void) {
+  return hangup_ignored;
 }
 
 static void on_lifeline(uv_poll_t *handle, int status, int events) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The guard: a tiny process above the daemon, so that whatever kills either of them, no command is left behind.
+// Goes with a spawner that adopts orphans: they are then within reach of whichever of the two survives.
 //
 //   before:  sandd (the pid that was started)
 //   after:   guard (the same pid, 100 KB, no library) ──> sandd
@@ -18,6 +19,9 @@
  * A Ctrl-C or kill of the whole group reaches the daemon itself too: count a second INT or TERM within 100 ms as the
  * first. */
 int sandd_guard_enter(int argc, char **argv, sandd_platform_error *error);
+
+/* True if whoever started us wanted hang-ups ignored (nohup): the daemon should leave HUP alone then. */
+bool sandd_guard_ignores_hangup(void);
 
 /* Tells that the guard died; the daemon should then call sandd_guard_kill_all and exit at once. */
 typedef void (*sandd_guard_died_cb)(void *data);

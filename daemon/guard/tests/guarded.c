@@ -46,11 +46,12 @@ int main(int argc, char **argv) {
   if (strcmp(argv[1], "--exit") == 0)
     return atoi(argv[2]);
   if (strcmp(argv[1], "--die") == 0) {
+    signal(atoi(argv[2]), SIG_DFL);
     raise(atoi(argv[2]));
     pause();
   }
   uv_loop_t *loop = uv_default_loop();
-  sandd_spawner_config config = {.size = sizeof(config), .loop = loop};
+  sandd_spawner_config config = {.size = sizeof(config), .loop = loop, .adopt = true};
   if (sandd_spawner_new(&spawner, &config) != 0 || sandd_guard_watch(loop, on_guard_died, NULL) != 0)
     return 121;
   static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT, SIGWINCH, SIGCONT};

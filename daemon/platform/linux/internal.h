@@ -73,6 +73,9 @@ struct sandd_spawner {
   uv_signal_t sigchld; // only where there are no pidfds
   bool sigchld_on;
   sandd_process *children; // all that were made and not reaped
+  int adopted_fd;          // tells of SIGCHLD; -1 without adopt
+  uv_poll_t adopted;
+  bool adopted_waiting; // an end that is still to be told hides others behind it
   sandd_killer *killer;
   unsigned refs; // the caller, each process
 };
@@ -102,6 +105,7 @@ struct sandd_process {
   bool started; // exec has succeeded
   bool reaped;
   bool polled;   // wait_poll is open
+  bool watched;  // its end may be told
   bool freed;    // by the caller
   unsigned refs; // the caller, the child, each open uv handle, a lookup under way
   char exec_id[129];
@@ -120,10 +124,15 @@ void sandd_launch_close(sandd_process *process);
 /* Makes the child. On failure error is filled and there is none. */
 int sandd_launch_child(sandd_process *process, sandd_platform_error *error);
 
-/* Begins to wait for the end of the child, whose reference it takes. */
+/* Enters a new child, whose reference it takes, among the children. */
+void sandd_reap_add(sandd_process *process);
+/* Begins to wait for the end of the child, now that the start is over. */
 void sandd_reap_watch(sandd_process *process);
 /* Stops waiting and lets go of the child. */
 void sandd_reap_forget(sandd_process *process);
+/* Adopts what commands leave behind; see sandd_spawner_config. */
+int sandd_reap_adopt(sandd_spawner *spawner);
+void sandd_reap_unadopt(sandd_spawner *spawner);
 
 int sandd_killer_new(sandd_killer **out, sandd_spawner *spawner);
 void sandd_killer_free(sandd_killer *killer);

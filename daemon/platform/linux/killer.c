@@ -80,6 +80,17 @@ static bool advance(order *o, const sandd_sweep_job *job, int64_t now) {
   return true;
 }
 
+// No longer than to the next KILL that is due.
+static unsigned wait_for(const sandd_killer *killer, int64_t now) {
+  int64_t wait = killer->wait_ms;
+  for (const order *o = killer->orders; o != NULL; o = o->next) {
+    int64_t due = (o->kill_at_ns - now + 999999) / 1000000;
+    if (o->step == STEP_GRACE && due < wait)
+      wait = due > 0 ? due : 0;
+  }
+  return (unsigned)wait;
+}
+
 static void on_swept(void *data) {
   sandd_killer *killer = data;
   sandd_sweep_job *jobs = killer->jobs;
@@ -107,7 +118,7 @@ static void on_swept(void *data) {
   }
   if (killer->orders == NULL)
     return;
-  sweep_soon(killer, killer->hurry ? 0 : killer->wait_ms);
+  sweep_soon(killer, killer->hurry ? 0 : wait_for(killer, now));
   killer->hurry = false;
   killer->wait_ms = killer->wait_ms * 2 > LONGEST_WAIT_MS ? LONGEST_WAIT_MS : killer->wait_ms * 2;
 }
@@ -207,7 +218,8 @@ int sandd_killer_kill(sandd_killer *killer, const char *exec_id, pid_t leader, b
   int64_t kill_at = grace_ns <= 0 ? now : grace_ns > INT64_MAX - now ? INT64_MAX : now + grace_ns;
   bool told = false; // TERM comes once, whoever asks
   for (order *o = killer->orders; o != NULL; o = o->next)
-    told = told || (o->step != STEP_SIGNAL && exec_id != NULL && strcmp(o->exec_id, exec_id) == 0);
+    told = told ||
+           (o->step != STEP_SIGNAL && (o->exec_id[0] == 0 || (exec_id != NULL && strcmp(o->exec_id, exec_id) == 0)));
   hasten(killer, exec_id, kill_at);
   order *o = add_order(killer, exec_id, leader, reaped);
   if (o == NULL)

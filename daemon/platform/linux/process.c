@@ -135,6 +135,7 @@ static int launch(sandd_process *process, sandd_platform_error *error) {
   if (r != 0)
     return r;
   process->refs++; // the child's
+  sandd_reap_add(process);
   sandd_launch_close(process);
   if (uv_poll_init(process->spawner->loop, &process->error_poll, process->error_fd) == 0) {
     process->error_poll.data = process;

@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -63,12 +65,20 @@ void sandd_reap_forget(sandd_process *process) {
   let_go(process);
 }
 
+static void reap_adopted(sandd_spawner *spawner);
+
 static void on_pidfd(uv_poll_t *handle, int status, int events) {
   sandd_process *process = handle->data;
+  sandd_spawner *spawner = process->spawner;
   (void)status;
   (void)events;
-  if (reap(process))
-    let_go(process);
+  if (!reap(process))
+    return;
+  spawner->refs++;
+  let_go(process);
+  if (spawner->adopted_waiting)
+    reap_adopted(spawner);
+  sandd_spawner_unref(spawner);
 }
 
 // A callback may add children, in front; only this loop takes one away.
@@ -77,9 +87,76 @@ static void on_sigchld(uv_signal_t *handle, int number) {
   (void)number;
   for (sandd_process *p = spawner->children, *next; p != NULL; p = next) {
     next = p->next;
-    if (!p->polled && reap(p))
+    if (p->watched && !p->polled && reap(p))
       let_go(p);
   }
+}
+
+// Looks at who has ended before it reaps, so that no exit code of a command is taken by mistake. The system shows one at a
+// time: a command whose end can't be told yet, as its start is not over, is in the way until it can.
+static void reap_adopted(sandd_spawner *spawner) {
+  spawner->adopted_waiting = false;
+  while (spawner->killer != NULL) {
+    siginfo_t info = {0};
+    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0)
+      return;
+    sandd_process *own = spawner->children;
+    while (own != NULL && own->pid != info.si_pid)
+      own = own->next;
+    if (own == NULL) {
+      waitpid(info.si_pid, NULL, WNOHANG);
+    } else if (!own->watched) {
+      spawner->adopted_waiting = true;
+      return;
+    } else if (reap(own)) {
+      let_go(own);
+    }
+  }
+}
+
+static void on_adopted(uv_poll_t *handle, int status, int events) {
+  sandd_spawner *spawner = handle->data;
+  struct signalfd_siginfo info;
+  (void)status;
+  (void)events;
+  while (read(spawner->adopted_fd, &info, sizeof(info)) > 0)
+    ;
+  spawner->refs++;
+  reap_adopted(spawner);
+  sandd_spawner_unref(spawner);
+}
+
+static void on_adopted_closed(uv_handle_t *handle) {
+  sandd_spawner_unref(handle->data);
+}
+
+int sandd_reap_adopt(sandd_spawner *spawner) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGCHLD);
+  if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0 || pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
+    return SANDD_PLATFORM_SYSTEM;
+  spawner->adopted_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+  if (spawner->adopted_fd < 0)
+    return SANDD_PLATFORM_RESOURCE;
+  if (uv_poll_init(spawner->loop, &spawner->adopted, spawner->adopted_fd) != 0) {
+    close(spawner->adopted_fd);
+    spawner->adopted_fd = -1;
+    return SANDD_PLATFORM_RESOURCE;
+  }
+  spawner->adopted.data = spawner;
+  uv_poll_start(&spawner->adopted, UV_READABLE, on_adopted);
+  uv_unref((uv_handle_t *)&spawner->adopted);
+  return 0;
+}
+
+void sandd_reap_unadopt(sandd_spawner *spawner) {
+  if (spawner->adopted_fd < 0)
+    return;
+  spawner->refs++;
+  uv_close((uv_handle_t *)&spawner->adopted, on_adopted_closed);
+  close(spawner->adopted_fd);
+  spawner->adopted_fd = -1;
 }
 
 static bool watch_pidfd(sandd_process *process) {
@@ -93,22 +170,33 @@ static bool watch_pidfd(sandd_process *process) {
   return process->polled;
 }
 
+void sandd_reap_add(sandd_process *process) {
+  sandd_spawner *spawner = process->spawner;
+  process->next = spawner->children;
+  process->link = &spawner->children;
+  if (process->next != NULL)
+    process->next->link = &process->next;
+  spawner->children = process;
+}
+
 void sandd_reap_watch(sandd_process *process) {
   sandd_spawner *spawner = process->spawner;
   if (spawner->killer == NULL) { // the spawner was freed in mid-start, and the child killed with its process
     while (wait4(process->pid, NULL, 0, NULL) < 0 && errno == EINTR)
       ;
     process->reaped = true;
-    sandd_process_unref(process);
+    let_go(process);
     return;
   }
-  process->next = spawner->children;
-  process->link = &spawner->children;
-  if (process->next != NULL)
-    process->next->link = &process->next;
-  spawner->children = process;
+  process->watched = true;
   if (watch_pidfd(process))
     return;
+  if (spawner->adopted_fd >= 0) { // SIGCHLD is blocked, and told by descriptor
+    spawner->refs++;
+    reap_adopted(spawner);
+    sandd_spawner_unref(spawner);
+    return;
+  }
   if (!spawner->sigchld_on)
     spawner->sigchld_on = uv_signal_start(&spawner->sigchld, on_sigchld, SIGCHLD) == 0;
   raise(SIGCHLD); // it may have ended before we listened

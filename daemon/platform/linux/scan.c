@@ -162,13 +162,15 @@ static bool belongs(sandd_scan *scan, const sandd_scan_entry *entry, const sandd
   if (entry->mine &&
       (target->exec_id == NULL || (entry->exec_id != NULL && strcmp(entry->exec_id, target->exec_id) == 0)))
     return true;
+  if (target->exec_id == NULL && entry->parent == getpid())
+    return true;
   if (target->leader == 0 || entry->start < scan->since)
     return false;
   if (!target->leader_reaped)
     return entry->session == target->leader || (entry->pid == target->leader && entry->parent == getpid());
   // A number stays taken while a session has it. Once a process bears it again, or other people's do, it says nothing.
-  return entry->session == target->leader && find(scan, target->leader) == NULL && !entry->mine && getppid() != 1 &&
-         comes_from(scan, entry, getppid());
+  return entry->session == target->leader && find(scan, target->leader) == NULL && !entry->mine &&
+         (comes_from(scan, entry, getpid()) || (getppid() != 1 && comes_from(scan, entry, getppid())));
 }
 
 static uint8_t mark_of(sandd_scan *scan, sandd_scan_entry *entry, const sandd_scan_target *target, unsigned depth) {

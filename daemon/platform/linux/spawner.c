@@ -42,6 +42,7 @@ int sandd_spawner_new(sandd_spawner **out, const sandd_spawner_config *config) {
   spawner->loop = config->loop;
   spawner->plain = config->plain;
   spawner->null_fd = open_null();
+  spawner->adopted_fd = -1;
   int r = spawner->null_fd >= 0 ? make_tag(spawner, config->tag) : SANDD_PLATFORM_SYSTEM;
   if (r == 0)
     r = sandd_killer_new(&spawner->killer, spawner);
@@ -60,6 +61,10 @@ int sandd_spawner_new(sandd_spawner **out, const sandd_spawner_config *config) {
   struct sigaction action;
   if (sigaction(SIGCHLD, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
     signal(SIGCHLD, SIG_DFL);
+  if (config->adopt && (r = sandd_reap_adopt(spawner)) != 0) {
+    sandd_spawner_free(spawner);
+    return r;
+  }
   *out = spawner;
   return 0;
 }
@@ -78,8 +83,12 @@ static void on_closed(uv_handle_t *handle) {
 void sandd_spawner_free(sandd_spawner *spawner) {
   if (spawner == NULL)
     return;
-  while (spawner->children != NULL)
-    sandd_reap_forget(spawner->children);
+  sandd_reap_unadopt(spawner);
+  for (sandd_process *p = spawner->children, *next; p != NULL; p = next) {
+    next = p->next;
+    if (p->watched) // the others are being killed, and let go when that has come through
+      sandd_reap_forget(p);
+  }
   sandd_killer_free(spawner->killer);
   spawner->killer = NULL;
   uv_close((uv_handle_t *)&spawner->sigchld, on_closed);

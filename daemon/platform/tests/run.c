@@ -10,7 +10,7 @@
 
 uv_loop_t *loop;
 sandd_spawner *spawner;
-bool run_plain;
+bool run_plain, run_adopt;
 static uv_loop_t the_loop;
 static int descriptors_before;
 static unsigned count;
@@ -29,7 +29,7 @@ void run_setup(void) {
   descriptors_before = count_descriptors();
   loop = &the_loop;
   ck_assert_int_eq(uv_loop_init(loop), 0);
-  sandd_spawner_config config = {.size = sizeof(config), .loop = loop, .plain = run_plain};
+  sandd_spawner_config config = {.size = sizeof(config), .loop = loop, .plain = run_plain, .adopt = run_adopt};
   ck_assert_int_eq(sandd_spawner_new(&spawner, &config), 0);
 }
 

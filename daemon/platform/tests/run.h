@@ -44,7 +44,7 @@ typedef struct {
 
 extern uv_loop_t *loop;
 extern sandd_spawner *spawner;
-extern bool run_plain; // spawner without vfork and pidfds
+extern bool run_plain, run_adopt; // the spawner's options
 
 /* Before and after each test; teardown fails on descriptors, children and handles that are left. */
 void run_setup(void);

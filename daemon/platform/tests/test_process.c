@@ -164,9 +164,12 @@ static Suite *suite(const char *name) {
 
 int main(void) {
   int failed = 0;
-  for (int plain = 0; plain < 2; plain++) {
-    run_plain = plain;
-    SRunner *runner = srunner_create(suite(plain ? "process, plain" : "process"));
+  for (int mode = 0; mode < 4; mode++) {
+    char name[64];
+    run_plain = mode & 1;
+    run_adopt = mode & 2;
+    snprintf(name, sizeof(name), "process%s%s", run_plain ? ", plain" : "", run_adopt ? ", adopting" : "");
+    SRunner *runner = srunner_create(suite(name));
     srunner_run_all(runner, CK_NORMAL);
     failed += srunner_ntests_failed(runner);
     srunner_free(runner);

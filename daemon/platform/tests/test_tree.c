@@ -105,6 +105,24 @@ START_TEST(a_kill_by_exec_id_needs_no_process) {
 }
 END_TEST
 
+START_TEST(an_adopted_orphan_is_no_zombie_and_dies_with_all) {
+  if (!run_adopt)
+    return;
+  char m[64];
+  strcpy(m, marked_new());
+  sandd_env_entry env = {{"M", 1}, {m, strlen(m)}};
+  run *r =
+      RUN(.line = "(env -i setsid sleep $M >/dev/null 2>&1 &); (sleep 0.01 &); exit 0", .env = &env, .env_count = 1);
+  run_free(r);
+  await_count(m, 1);
+  killed k = {0};
+  ck_assert_int_eq(sandd_tree_kill_all(spawner, 0, on_done, &k), 0);
+  run_until(&k.done);
+  ck_assert_uint_eq(k.left, 0);
+  ck_assert_uint_eq(marked_count(m), 0); // and teardown finds no child, dead or alive
+}
+END_TEST
+
 START_TEST(another_daemons_command_of_the_same_id_is_left_alone) {
   char m[64];
   strcpy(m, marked_new());
@@ -238,6 +256,7 @@ static Suite *suite(const char *name) {
   tcase_add_test(t, a_kill_reaches_grandchildren_with_a_session_of_their_own);
   tcase_add_test(t, a_kill_reaches_a_double_fork_after_the_leader_was_reaped);
   tcase_add_test(t, a_kill_by_exec_id_needs_no_process);
+  tcase_add_test(t, an_adopted_orphan_is_no_zombie_and_dies_with_all);
   tcase_add_test(t, another_daemons_command_of_the_same_id_is_left_alone);
   tcase_add_test(t, who_ends_at_term_is_not_killed);
   tcase_add_test(t, who_ignores_term_is_killed_after_the_grace);
@@ -251,9 +270,16 @@ static Suite *suite(const char *name) {
 }
 
 int main(void) {
-  SRunner *runner = srunner_create(suite("tree"));
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
+  int failed = 0;
+  for (int mode = 0; mode < 4; mode++) {
+    char name[64];
+    run_plain = mode & 1;
+    run_adopt = mode & 2;
+    snprintf(name, sizeof(name), "tree%s%s", run_plain ? ", plain" : "", run_adopt ? ", adopting" : "");
+    SRunner *runner = srunner_create(suite(name));
+    srunner_run_all(runner, CK_NORMAL);
+    failed += srunner_ntests_failed(runner);
+    srunner_free(runner);
+  }
   return failed == 0 ? 0 : 1;
 }
