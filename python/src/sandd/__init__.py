@@ -9,8 +9,7 @@ with sandd.Server(port=8765) as server:
 from __future__ import annotations
 
 from . import _status, errors
-from ._ffi import ffi as _ffi
-from ._ffi import lib as _lib
+from ._lib import library_version
 from ._status import *  # noqa: F403
 from .daemon_info import DaemonInfo
 from .errors import *  # noqa: F403
@@ -18,7 +17,7 @@ from .process import DEVNULL, PIPE, STDOUT, Process
 from .result import CommandResult
 from .server import TLS, Server, ServerStats
 
-__version__: str = _ffi.string(_lib.sandd_server_version()).decode()
+__version__: str = library_version()
 
 __all__ = [
     "DEVNULL",

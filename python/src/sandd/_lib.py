@@ -41,6 +41,11 @@ def text_of(pointer: Any) -> str:
     return "" if pointer == ffi.NULL else ffi.string(pointer).decode("utf-8", "replace")
 
 
+def library_version() -> str:
+    """The version of the C library, which is that of the package."""
+    return text_of(lib.sandd_server_version())
+
+
 def nanoseconds(seconds: float | None) -> int:
     """For a timeout of the library, where 0 means none: at least one."""
     if seconds is None or seconds == math.inf:
