@@ -13,8 +13,6 @@
 
 /* A connection that shall close gets so long for what is still to be sent. */
 #define CLOSING_US 2000000
-/* After an event that memory was lacking for. */
-#define RETRY_US 10000
 #define TRACE_BYTES 16384
 
 typedef struct carried carried;
@@ -27,7 +25,6 @@ struct sandd_carrier {
   uint64_t armed_us;     /* when timer goes off, UINT64_MAX if it does not */
   int open_handles;
   bool closed;
-  bool stuck; /* an event could not be told for lack of memory */
   carried *all;
   carried *ready; /* to be looked at by flush; under the lock */
   size_t count;
@@ -87,16 +84,8 @@ static void trace(carried *k, const char *direction, const uint8_t *data, size_t
 
 static void drain_events(sandd_carrier *c, uint64_t now_us) {
   sandd_event event;
-  int got, failures = 0;
-  while ((got = sandd_endpoint_next_event(c->config.endpoint, &event, now_us)) != 0) {
-    if (got > 0) {
-      c->config.event(c->config.user, &event);
-      continue;
-    }
-    if (++failures == 3)
-      break;
-  }
-  c->stuck = got < 0;
+  while (sandd_endpoint_next_event(c->config.endpoint, &event, now_us) > 0)
+    c->config.event(c->config.user, &event);
 }
 
 static void mark_ready(sandd_carrier *c, carried *k) {
@@ -157,8 +146,6 @@ static void arm_link(carried *k, uint64_t now_us) {
 
 static void arm_endpoint(sandd_carrier *c, uint64_t now_us) {
   uint64_t deadline = sandd_endpoint_deadline(c->config.endpoint);
-  if (c->stuck && now_us + RETRY_US < deadline)
-    deadline = now_us + RETRY_US;
   arm(&c->timer, &c->armed_us, deadline, now_us, on_endpoint_timer);
 }
 
@@ -175,15 +162,20 @@ static void close_conn(carried *k, uint16_t code, const char *text) {
     sandd_conn_close(k->conn, code, text);
 }
 
-/* Looks at one link that is ready. With the lock; *code and *text say how to close when true comes back. */
-static bool look(carried *k, uint64_t now_us, uint16_t *code, const char **text) {
+/* Looks at one link that is ready. Neither wake nor abort calls back from here, or writes: both wait for the next turn of
+ * the loop. With the lock. */
+static void look(carried *k, uint64_t now_us) {
+  uint16_t code = 0;
   if (!k->link || k->closing)
-    return false;
-  bool closing = sandd_link_closing(k->link, code, text);
+    return;
+  bool closing = sandd_link_closing(k->link, &code, NULL);
   if (closing && k->close_by_us == UINT64_MAX)
     k->close_by_us = now_us + CLOSING_US;
   arm_link(k, now_us);
-  return closing && *code == 0;
+  if (closing && code == 0)
+    close_conn(k, 0, NULL);
+  else if (closing || sandd_link_has_output(k->link, now_us))
+    sandd_conn_wake(k->conn);
 }
 
 void sandd_carrier_flush(sandd_carrier *c) {
@@ -197,14 +189,7 @@ void sandd_carrier_flush(sandd_carrier *c) {
     carried *k = c->ready;
     c->ready = k->next_ready;
     k->is_ready = false;
-    uint16_t code = 0;
-    const char *text = NULL;
-    bool abort_it = look(k, now_us, &code, &text);
-    /* Neither calls back from here, nor writes: both wait for the next turn of the loop. */
-    if (abort_it)
-      close_conn(k, 0, NULL);
-    else if (!k->closing)
-      sandd_conn_wake(k->conn);
+    look(k, now_us);
   }
   arm_endpoint(c, now_us);
   unlock(c);

@@ -3,9 +3,9 @@
 #include "exec.h"
 #include "internal.h"
 
+/* Nothing that this version knows may be opened by a daemon. */
 static void refuse_stream(const sandd_event *event, uint64_t now_us) {
-  sandd_status status = {.code = STATUS(UNIMPLEMENTED), .text = "this server takes no streams"};
-  sandd_stream_reset(event->stream, &status, now_us);
+  sandd_link_fail(event->link, STATUS(PROTOCOL_ERROR), "a daemon may not open an exec", now_us);
   sandd_stream_release(event->stream, now_us);
 }
 

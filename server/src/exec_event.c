@@ -121,12 +121,14 @@ void sandd_exec_pump_input(sandd_exec *exec, uint64_t now_us) {
 
 /* An attach goes on where the daemon's end of stdin is. */
 static void continue_input(sandd_exec *exec, const Sandd__V1__StdinState *state, uint64_t now_us) {
-  if (!exec->stdin_stream || exec->in)
+  if (!exec->stdin_stream)
     return;
   if (!state || state->closed) {
     exec->stdin_finished = true;
     return;
   }
+  if (exec->in)
+    return;
   uint64_t start = exec->role == SANDD_EXEC_SHARE ? 0 : state->accepted;
   sandd_ring_config config = {.size = sizeof config, .base = start};
   int rc = sandd_ring_new(&exec->in, exec->server->endpoint, exec->session, &config);

@@ -92,6 +92,24 @@ int sandd_exec_read(sandd_exec *exec, int channel, void *buf, size_t cap, uint64
   return rc == 1 ? (int)kind : rc;
 }
 
+int sandd_exec_discard(sandd_exec *exec, int channel) {
+  int index = sandd_exec_out_index(channel);
+  if (index < 0)
+    return SANDD_E_INVALID;
+  int rc = take(exec);
+  if (rc)
+    return rc;
+  exec_output *out = &exec->out[index];
+  if (exec->collect)
+    rc = SANDD_E_STATE;
+  else
+    out->discard = true;
+  if (rc == 0 && out->inbox)
+    sandd_inbox_discard(out->inbox, sandd_carrier_now_us());
+  give_back(exec, rc == 0);
+  return rc;
+}
+
 /* Bytes taken, or 0 when there is no room yet, or an error. */
 static int64_t put(sandd_exec *exec, const void *data, size_t len) {
   if (exec->freed || exec->phase == EXEC_ENDED)

@@ -12,7 +12,7 @@
 #include "exec.h"
 #include "internal.h"
 
-#define VERSION "0.1.0"
+#define VERSION SANDD_VERSION
 /* How long a closing server waits for its daemons to have heard of it. */
 #define GOODBYE_MS 500
 

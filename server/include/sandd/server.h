@@ -364,6 +364,10 @@ typedef enum sandd_read_kind { SANDD_READ_END = 0, SANDD_READ_DATA = 1, SANDD_RE
  *         before the end of its output came: the result says why. Bytes that came before are given first. */
 SANDD_API int sandd_exec_read(sandd_exec *exec, int channel, void *buf, size_t cap, uint64_t *len, int64_t timeout_ms);
 
+/* Throws a channel's output away from now on, what is unread too: for a reader that has seen enough, while the process
+ * goes on. errors: SANDD_E_INVALID (channel), SANDD_E_STATE (collect), SANDD_E_CLOSED. */
+SANDD_API int sandd_exec_discard(sandd_exec *exec, int channel);
+
 /* Writes to stdin, as much as there is room for, waiting for the first byte of room: how many bytes were taken, 1 to len.
  * They are sent and, after a cut, sent again by the library. errors: SANDD_E_TIMEOUT, SANDD_E_INTR, SANDD_E_STATE (no
  * stdin stream, or its end was said), SANDD_E_CLOSED (nobody reads it any more: the process closed it, or all is over). */
