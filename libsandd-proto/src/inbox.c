@@ -87,6 +87,7 @@ bool sandd_inbox_complete(const sandd_inbox *inbox) {
 
 void sandd_inbox_attach(sandd_inbox *inbox, sandd_stream *stream, int channel, bool known, uint64_t now_us) {
   if (inbox->stream) sandd_inbox_detach(inbox, false);
+  if (!sandd_inbox_complete(inbox)) inbox->has_final = false; /* an end whose bytes never came is the new writer's to say */
   inbox->stream = stream;
   inbox->channel = channel;
   inbox->known = known;

@@ -329,7 +329,7 @@ void sandd_server_confirm(sandd_link *link, uint64_t now_us) {
 void sandd_server_reply(sandd_link *link, uint64_t stamp, uint64_t now_us) {
   LIST_EACH(&link->endpoint->probes, node) {
     sandd_link *waiting = SANDD_OF(node, sandd_link, probe_node);
-    if (waiting->old != link || waiting->probe_stamp != stamp) continue;
+    if (waiting->old != link || stamp < waiting->probe_stamp) continue; /* a later stamp proves no less */
     stop_probe(waiting);
     sandd_link_goodbye(waiting, STATUS(ALREADY_CONNECTED), "a daemon with this id is connected and alive", 0, now_us);
     return;
