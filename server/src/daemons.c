@@ -122,7 +122,6 @@ void sandd_daemon_lost(sandd_server *server, const sandd_event *event) {
   *at = d->next;
   server->daemons.known--;
   sandd_session_set_user(event->session, NULL);
-  sandd_execs_daemon_lost(server, d->id);
   free(d->instance);
   free(d);
 }

@@ -102,7 +102,6 @@ int sandd_exec_send(sandd_exec *exec, sandd_session *session, Sandd__V1__ExecOpe
 void sandd_exec_await(sandd_exec *exec);
 void sandd_exec_await_no_more(sandd_exec *exec);
 void sandd_execs_daemon_up(sandd_server *server, sandd_session *session, const char *id, uint64_t now_us);
-void sandd_execs_daemon_lost(sandd_server *server, const char *id);
 void sandd_execs_tick(sandd_server *server, uint64_t now_us);
 void sandd_execs_close(sandd_server *server, uint64_t now_us);
 

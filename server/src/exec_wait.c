@@ -56,19 +56,6 @@ void sandd_execs_daemon_up(sandd_server *server, sandd_session *session, const c
   }
 }
 
-void sandd_execs_daemon_lost(sandd_server *server, const char *id) {
-  sandd_session *session;
-  uint64_t since_us, now_us = sandd_carrier_now_us();
-  if (!server->waiting || sandd_daemon_find(server, id, &session, &since_us) != SANDD_E_NOT_FOUND)
-    return;
-  for (sandd_exec *exec = server->waiting, *next; exec; exec = next) {
-    next = exec->wait_next;
-    if (!strcmp(exec->daemon_id, id))
-      sandd_exec_fail(exec, SANDD_E_NOT_FOUND, STATUS(NOT_FOUND), "the daemon did not come back; the command has not run",
-                      now_us);
-  }
-}
-
 static void expire(sandd_exec *exec, uint64_t now_us) {
   char text[400];
   if (exec->phase == EXEC_WAITING) {
