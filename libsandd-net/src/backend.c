@@ -9,10 +9,12 @@
 
 #define IDLE_VHOST_MS 1000
 
-/* rx_buffer_size is allocated per connection and is also how much is read at once; tx_packet_size only keeps
- * libwebsockets from cutting writes. See README.md for what each of these costs. */
-#define RX_BUFFER           4096
-#define SERV_BUFFER         16384
+/* rx_buffer_size is allocated per connection and is also how much is read at once. Plain connections hardly touch it; with
+ * TLS it takes the place of memory that OpenSSL has used. tx_packet_size only keeps libwebsockets from cutting writes. See
+ * README.md for what each of these costs. */
+#define RX_BUFFER_PLAIN     16384
+#define RX_BUFFER_TLS       4096
+#define SERV_BUFFER         (16384 + LWS_PRE)
 #define HEADER_BUFFER       8192
 #define HANDSHAKE_TIMEOUT_S 20
 
@@ -21,10 +23,11 @@ static pthread_mutex_t global_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
 
-static const struct lws_protocols protocols[] = {
-    {SUBPROTOCOL, on_event, 0, RX_BUFFER, 0, NULL, 64u * 1024 * 1024},
-    {NULL, NULL, 0, 0, 0, NULL, 0},
-};
+#define PROTOCOL(rx_buffer) {SUBPROTOCOL, on_event, 0, rx_buffer, 0, NULL, 64u * 1024 * 1024}
+#define PROTOCOL_END        {NULL, NULL, 0, 0, 0, NULL, 0}
+
+static const struct lws_protocols protocols_plain[] = {PROTOCOL(RX_BUFFER_PLAIN), PROTOCOL_END};
+static const struct lws_protocols protocols_tls[] = {PROTOCOL(RX_BUFFER_TLS), PROTOCOL_END};
 
 /* All zero: no pings and no hang-ups of its own; by default it ends even busy connections after 300 s. */
 const lws_retry_bo_t backend_no_keepalive;
@@ -143,7 +146,7 @@ static int make_vhost(sandd_net *net, backend_vhost *vhost, bool secure) {
       .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | (secure ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0) |
                  (secure && vhost->files.server ? LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX : 0),
       .port = secure && !vhost->files.server ? CONTEXT_PORT_NO_LISTEN : CONTEXT_PORT_NO_LISTEN_SERVER,
-      .protocols = protocols,
+      .protocols = secure ? protocols_tls : protocols_plain,
       .vhost_name = vhost->key ? vhost->key : "plain",
       .user = vhost,
       .gid = (gid_t)-1,
