@@ -254,7 +254,7 @@ static void detach(carried *k) {
 
 static void on_opened(sandd_conn *conn, void *user) {
   sandd_carrier *c = user;
-  carried *k = calloc(1, sizeof *k);
+  carried *k = c ? calloc(1, sizeof *k) : NULL;
   if (!k) {
     sandd_conn_abort(conn);
     return;

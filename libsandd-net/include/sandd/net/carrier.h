@@ -37,7 +37,8 @@ typedef struct sandd_carrier_config {
 /* Makes one. config is copied. errors: SANDD_E_INVALID, SANDD_E_NOMEM, SANDD_E_SYSTEM. since: 0.1 */
 int sandd_carrier_new(sandd_carrier **out, const sandd_carrier_config *config);
 /* Drops its connections and frees their links, without telling events; before sandd_net_free (which gives back the memory
- * of its handles), and before sandd_endpoint_free. NULL is fine. since: 0.1 */
+ * of its handles), and before sandd_endpoint_free. A dial that is still under way must have lost its user before
+ * (sandd_conn_set_user to NULL). NULL is fine. since: 0.1 */
 void sandd_carrier_free(sandd_carrier *carrier);
 
 /* What goes into sandd_listen_config or sandd_dial_config, together with the carrier itself as their user. Lives as long
