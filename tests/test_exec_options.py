@@ -12,6 +12,9 @@ import pytest
 import sandd
 from sandd.testing import LocalDaemon
 
+# By these a daemon finds the processes that it started, whatever becomes of their parents.
+MARKS = ("SANDD_EXEC=", "SANDD_DAEMON=")
+
 
 def test_a_line_runs_in_the_shell(server: sandd.Server, daemon: LocalDaemon) -> None:
     result = server.exec(daemon.id, "echo out; echo err >&2; exit 3")
@@ -45,7 +48,7 @@ def test_env_is_added_and_a_later_one_wins(server: sandd.Server, local: object) 
 
 def test_replace_env_leaves_nothing_else(server: sandd.Server, daemon: LocalDaemon) -> None:
     result = server.exec(daemon.id, ["/usr/bin/env"], env={"ONLY": "1"}, replace_env=True)
-    assert [line for line in result.stdout.splitlines() if not line.startswith("SANDD_EXEC=")] == ["ONLY=1"]
+    assert [line for line in result.stdout.splitlines() if not line.startswith(MARKS)] == ["ONLY=1"]
 
 
 def test_cwd_is_where_it_runs(server: sandd.Server, daemon: LocalDaemon, tmp_path: Path) -> None:
@@ -143,7 +146,7 @@ def test_the_token_and_the_variables_of_the_daemon_are_not_seen_by_commands(
     daemon = local(env={"SANDD_LOG_LEVEL": "warn"}, token="not-needed-here")  # type: ignore[operator]
     result = server.exec(daemon.id, ["env"])
     names = {line.partition("=")[0] for line in result.stdout.splitlines()}
-    assert {name for name in names if name.startswith("SANDD_")} <= {"SANDD_EXEC"}
+    assert {name for name in names if name.startswith("SANDD_")} <= {"SANDD_EXEC", "SANDD_DAEMON"}
     assert "not-needed-here" not in result.stdout
 
 

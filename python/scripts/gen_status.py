@@ -74,7 +74,7 @@ def docstring(meaning: str) -> str:
     if len(meaning) < 105:
         return f'    """{meaning}"""'
     lines = textwrap.wrap(meaning, 110)
-    return '    """' + "\n    ".join(lines) + '\n    """'
+    return '    """' + "\n    ".join(lines) + '"""'
 
 
 def module(proto: str) -> str:

@@ -73,6 +73,7 @@ class Dispatcher:
                     return
         finally:
             os.close(self._wake_read)
+            self._handle = None
 
     def _drain_log(self, text: Any) -> bool:
         while (level := lib.sandd_server_next_log(self._handle, text, _LINE)) > 0:

@@ -97,6 +97,7 @@ class Exec:
         self.spec = spec
         out, failure = ffi.new("sandd_exec **"), ffi.new("sandd_failure *")
         code = lib.sandd_exec_open(out, server_handle, spec.config, failure)
+        del server_handle  # or the traceback of an error would keep a closed server's memory
         if code != 0:
             raise open_error(code, failure, spec.daemon_id)
         self.handle = ffi.gc(out[0], lib.sandd_exec_free)

@@ -74,10 +74,10 @@ _blends: dict[tuple[type[SanddError], type[OSError]], type[SanddError]] = {}
 def from_status(code: int, message: str, errno_name: str = "") -> SanddError:
     """The exception for a status of the protocol; a code of a newer version is a plain SanddError."""
     kind = _status.ERRORS.get(code, SanddError)
-    if issubclass(kind, _status.SystemCallFailed):
+    if errno_name:
         kind = _with_built_in(kind, errno_name)
     error = kind(message or kind.__doc__ or kind.__name__, errno_name)
-    if kind is SanddError:
+    if error.code != code:
         error.code = code
     return error
 
@@ -87,10 +87,10 @@ def _reduce_blend(error: SanddError) -> tuple[Any, ...]:
 
 
 def _with_built_in(kind: type[SanddError], errno_name: str) -> type[SanddError]:
-    """SystemCallFailed that is also the OSError of that errno (NotADirectoryError for ENOTDIR)."""
+    """The same exception, but also the OSError of that errno (NotADirectoryError for ENOTDIR)."""
     number = getattr(errno, errno_name, None)
     built_in = type(OSError(number, "")) if isinstance(number, int) else OSError
-    if built_in is OSError:
+    if issubclass(kind, built_in):
         return kind
     if (kind, built_in) not in _blends:
         blend = type(kind.__name__, (kind, built_in), {"__doc__": kind.__doc__, "__module__": kind.__module__})

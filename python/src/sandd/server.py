@@ -110,7 +110,8 @@ class Server:
         code = lib.sandd_server_new(out, config, failure)
         if code != 0:
             raise listen_error(code, failure)
-        self._handle = ffi.gc(out[0], lib.sandd_server_free)
+        # Whoever calls into the library holds a reference meanwhile: close() drops ours, and the last one frees it.
+        self._handle: Any = ffi.gc(out[0], lib.sandd_server_free)
         self._lock = threading.Lock()
         self._on_connect: list[Callback] = []
         self._on_disconnect: list[Callback] = []
@@ -432,6 +433,7 @@ class Server:
         _servers.discard(self)
         lib.sandd_server_close(self._handle)
         self._dispatcher.stop()
+        self._handle = None
         self._on_connect, self._on_disconnect = [], []
 
     def __enter__(self) -> Server:
@@ -446,14 +448,16 @@ class Server:
         self.close()
 
     def __repr__(self) -> str:
-        if self._closed:
+        handle = None if self._closed else self._handle
+        if handle is None:
             return f"Server(address={getattr(self, 'address', None)}, closed)"
-        return f"Server(address={self.address}, daemons={lib.sandd_server_daemon_count(self._handle)})"
+        return f"Server(address={self.address}, daemons={lib.sandd_server_daemon_count(handle)})"
 
     def _open_handle(self) -> Any:
-        if self._closed:
+        handle = self._handle
+        if self._closed or handle is None:
             raise errors.ServerClosed("the server is closed")
-        return self._handle
+        return handle
 
     @staticmethod
     def _id_string(daemon_id: DaemonId) -> Any:
