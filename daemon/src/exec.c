@@ -216,6 +216,7 @@ static bool start_process(sandd_exec *exec, const Sandd__V1__ExecSpec *spec, san
                                  .on_started = on_started,
                                  .on_exited = on_exited,
                                  .data = exec};
+  const sandd_bytes empty_line[] = {{config.shell, strlen(config.shell)}, {"-c", 2}, {"", 0}};
   bool has_argv = spec->command_case == SANDD__V1__EXEC_SPEC__COMMAND_ARGV;
   size_t argc = has_argv ? spec->argv->n_args : 0;
   sandd_bytes *argv = calloc(argc + 1, sizeof(*argv));
@@ -231,8 +232,11 @@ static bool start_process(sandd_exec *exec, const Sandd__V1__ExecSpec *spec, san
     config.argv = argv;
     config.argc = argc;
     config.env = env;
-    if (!has_argv) {
+    if (!has_argv && spec->shell_line.len > 0) {
       config.shell_line = as_bytes(spec->shell_line);
+    } else if (!has_argv) { // which the platform takes for none
+      config.argv = empty_line;
+      config.argc = 3;
     }
     if (spec->user && spec->user->who_case == SANDD__V1__USER__WHO_NAME) {
       config.user_name = spec->user->name;

@@ -40,6 +40,21 @@ void sandd_exec_stream_reset(sandd_exec_stream *stream, const sandd_fault *fault
   sandd_exec_stream_drop(stream, now_us);
 }
 
+static void cancel(sandd_exec *exec) {
+  sandd_exec_kill(exec, SANDD__V1__EXIT_REASON__EXIT_REASON_CANCELLED, SANDD_CODE(CANCELLED),
+                  "whoever held it gave it up before it was started");
+}
+
+/* The stream can't go on; a process that it held ends with it. */
+static void give_up(sandd_exec_stream *stream, const sandd_fault *fault, uint64_t now_us) {
+  sandd_exec *exec = stream->exec;
+  bool held = exec->holder == stream || (stream->fresh && !stream->answered);
+  sandd_exec_stream_reset(stream, fault, now_us);
+  if (held && !exec->keep) {
+    cancel(exec);
+  }
+}
+
 /* A frame could not be queued: the stream can't go on, whoever opened it must not wait for ever. */
 static void send_failed(sandd_exec_stream *stream, int error, uint64_t now_us) {
   if (error == SANDD_E_CLOSED) {
@@ -47,21 +62,30 @@ static void send_failed(sandd_exec_stream *stream, int error, uint64_t now_us) {
   }
   sandd_fault fault;
   sandd_fault_from_error(&fault, error, "the daemon could not queue a frame");
-  sandd_exec_stream_reset(stream, &fault, now_us);
+  give_up(stream, &fault, now_us);
 }
 
-static void take_over(sandd_exec_stream *stream, uint64_t now_us) {
+/* Makes it the holder. Stdin is read from now on, also before the answer: its ChannelEnd may come with the opening. */
+static bool take_over(sandd_exec_stream *stream, uint64_t now_us, sandd_fault *fault) {
   sandd_exec *exec = stream->exec;
   if (exec->holder && exec->holder != stream) {
-    sandd_fault fault;
-    sandd_fault_set(&fault, SANDD_CODE(TAKEN_OVER), "another stream took over exec %s", exec->entry.id);
-    sandd_exec_stream_reset(exec->holder, &fault, now_us);
+    sandd_fault taken;
+    sandd_fault_set(&taken, SANDD_CODE(TAKEN_OVER), "another stream took over exec %s", exec->entry.id);
+    sandd_exec_stream_reset(exec->holder, &taken, now_us);
   }
+  bool holds_already = exec->holder == stream;
   exec->holder = stream;
+  sandd_inbox *inbox = exec->in ? sandd_exec_stdin_inbox(exec->in) : NULL;
+  if (!inbox || holds_already) {
+    return true;
+  }
+  int64_t grant = sandd_stream_read(stream->stream, SANDD__V1__CHANNEL_ID__CHANNEL_ID_STDIN, inbox, true, now_us);
+  return grant >= 0 || sandd_fault_from_error(fault, (int)grant, "stdin");
 }
 
 int sandd_exec_stream_add(sandd_exec *exec, sandd_stream *lower, const Sandd__V1__ExecOpen *open, bool fresh,
                           uint64_t now_us) {
+  sandd_fault fault;
   sandd_exec_stream *stream = calloc(1, sizeof(*stream));
   if (!stream) {
     return SANDD_E_NOMEM;
@@ -84,8 +108,8 @@ int sandd_exec_stream_add(sandd_exec *exec, sandd_stream *lower, const Sandd__V1
   sandd_stream_set_user(lower, stream);
   if (exec->phase != SANDD_EXEC_STARTING) {
     sandd_exec_stream_answer(stream, now_us);
-  } else if (stream->role == SANDD__V1__EXEC_ROLE__EXEC_ROLE_HOLD) {
-    take_over(stream, now_us);
+  } else if (stream->role == SANDD__V1__EXEC_ROLE__EXEC_ROLE_HOLD && !take_over(stream, now_us, &fault)) {
+    give_up(stream, &fault, now_us);
   }
   sandd_exec_touch(exec);
   return 0;
@@ -119,7 +143,7 @@ static bool find_start(const sandd_exec_stream *stream, int i, uint64_t *start, 
   return true;
 }
 
-static bool connect_channels(sandd_exec_stream *stream, const uint64_t starts[SANDD_EXEC_OUTPUTS], uint64_t now_us,
+static bool connect_channels(sandd_exec_stream *stream, const uint64_t starts[SANDD_EXEC_OUTPUTS],
                              sandd_fault *fault) {
   sandd_exec *exec = stream->exec;
   sandd_reader_kind kind =
@@ -136,13 +160,6 @@ static bool connect_channels(sandd_exec_stream *stream, const uint64_t starts[SA
     }
     if (error) {
       return sandd_fault_from_error(fault, error, channel_names[i]);
-    }
-  }
-  sandd_inbox *inbox = exec->in ? sandd_exec_stdin_inbox(exec->in) : NULL;
-  if (inbox && exec->holder == stream) {
-    int64_t grant = sandd_stream_read(stream->stream, SANDD__V1__CHANNEL_ID__CHANNEL_ID_STDIN, inbox, true, now_us);
-    if (grant < 0) {
-      return sandd_fault_from_error(fault, (int)grant, "stdin");
     }
   }
   return true;
@@ -211,11 +228,9 @@ void sandd_exec_stream_answer(sandd_exec_stream *stream, uint64_t now_us) {
       return;
     }
   }
-  if (stream->role == SANDD__V1__EXEC_ROLE__EXEC_ROLE_HOLD) {
-    take_over(stream, now_us);
-  }
-  if (!connect_channels(stream, starts, now_us, &fault)) {
-    sandd_exec_stream_reset(stream, &fault, now_us);
+  bool holds = stream->role == SANDD__V1__EXEC_ROLE__EXEC_ROLE_HOLD;
+  if ((holds && !take_over(stream, now_us, &fault)) || !connect_channels(stream, starts, &fault)) {
+    give_up(stream, &fault, now_us);
     return;
   }
   int error = send_started(stream, starts, now_us);
@@ -348,11 +363,6 @@ static bool handle_signal(sandd_exec_stream *stream, const Sandd__V1__Signal *si
   return true;
 }
 
-static void cancel(sandd_exec *exec) {
-  sandd_exec_kill(exec, SANDD__V1__EXIT_REASON__EXIT_REASON_CANCELLED, SANDD_CODE(CANCELLED),
-                  "whoever held it gave it up before it was started");
-}
-
 void sandd_exec_stream_frame(sandd_exec_stream *stream, const Sandd__V1__Frame *frame, uint64_t now_us) {
   sandd_exec *exec = stream->exec;
   sandd_fault fault = {0};
@@ -362,11 +372,7 @@ void sandd_exec_stream_frame(sandd_exec_stream *stream, const Sandd__V1__Frame *
   switch (frame->body_case) {
   case SANDD__V1__FRAME__BODY_SIGNAL:
     if (!handle_signal(stream, frame->signal, &fault)) {
-      bool held = exec->holder == stream;
-      sandd_exec_stream_reset(stream, &fault, now_us);
-      if (held && !exec->keep) {
-        cancel(exec);
-      }
+      give_up(stream, &fault, now_us);
     }
     break;
   case SANDD__V1__FRAME__BODY_DETACH:

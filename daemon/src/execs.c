@@ -19,6 +19,7 @@ int sandd_execs_new(sandd_execs **out, const sandd_execs_config *config) {
     return SANDD_E_NOMEM;
   }
   execs->config = *config;
+  execs->config.shell = config->shell ? config->shell : sandd_platform_default_shell();
   execs->tail_budget = TAIL_BUDGET;
   int error = sandd_exec_table_init(&execs->table, config->max_retained ? config->max_retained : MAX_RETAINED);
   if (!error && uv_random(NULL, NULL, &execs->digest_key, sizeof(execs->digest_key), 0, NULL) != 0) {

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -77,7 +78,7 @@ static void make_server(peer *p) {
 
 void peer_start(peer *p) {
   char url[64];
-  const char *argv[32] = {SANDD_PROGRAM, "-d", "daemon", "-r", "0.2", "--log-level", "debug"};
+  const char *argv[32] = {SANDD_PROGRAM, "-d", "daemon", "-r", "0.2", "--log-level", getenv("SANDD_TEST_TRACE") ? "trace" : "debug"};
   int argc = 7;
   snprintf(url, sizeof(url), "ws://127.0.0.1:%u", sandd_listener_port(p->listener));
   if (!p->options.keep_url) {
@@ -92,6 +93,7 @@ void peer_start(peer *p) {
   ck_assert_int_ge(p->daemon, 0);
   if (p->daemon == 0) {
     int log = open(p->log_path, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    prctl(PR_SET_PDEATHSIG, SIGTERM); // a failed test leaves no daemon
     if (log < 0 || dup2(log, 2) != 2 || setpgid(0, 0) != 0) {
       _exit(99);
     }
@@ -223,7 +225,9 @@ void peer_free(peer *p) {
   sandd_carrier_free(p->carrier);
   sandd_endpoint_free(p->endpoint);
   sandd_net_free(p->net);
-  remove_folder(p->folder);
+  if (!getenv("SANDD_TEST_TRACE")) {
+    remove_folder(p->folder);
+  }
   free(p);
 }
 
@@ -340,15 +344,15 @@ static void tell_stream(call *c, const sandd_event *event) {
 }
 
 static void tell_call(const sandd_event *event) {
-  if (event->stream && sandd_stream_user(event->stream)) {
-    tell_stream(sandd_stream_user(event->stream), event);
-  } else if (event->type == SANDD_EVENT_INBOX_READABLE) {
+  if (event->type == SANDD_EVENT_INBOX_READABLE) {
     call *c = sandd_inbox_user(event->inbox);
     for (int i = 2; i <= 3; i++) {
       if (c && c->reading && c->in[i] == event->inbox) {
         read_channel(c, i);
       }
     }
+  } else if (event->stream && sandd_stream_user(event->stream)) {
+    tell_stream(sandd_stream_user(event->stream), event);
   }
 }
 

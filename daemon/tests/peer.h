@@ -62,7 +62,7 @@ void peer_until(peer *p, const bool *flag, const char *what);
       peer_turn(p);                                                                                                    \
     }                                                                                                                  \
   } while (0)
-#define PEER_PATIENCE_US UINT64_C(20000000)
+#define PEER_PATIENCE_US UINT64_C(10000000)
 uint64_t peer_now(void);
 void peer_turn(peer *p);
 /* Cuts the connection, as a network would. */
