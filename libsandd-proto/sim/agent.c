@@ -28,8 +28,6 @@ typedef struct job {
   writer stdin_out;
   bool answered, exited, killed, fed_all, ended, closed, detaching, lost;
   int status;
-  uint64_t stdin_from;
-  bool stdin_wanted;
   unsigned signals, rows;
 } job;
 
@@ -167,7 +165,7 @@ static void open_stream(world *w, job *j, sandd_session *session) {
     EXPECT(w, credit >= CHANNEL_MIN, "a first credit of %lld", (long long)credit);
     grant[c] = (uint64_t)credit;
   }
-  j->answered = j->exited = j->killed = j->fed_all = j->ended = j->closed = j->detaching = j->lost = j->stdin_wanted = false;
+  j->answered = j->exited = j->killed = j->fed_all = j->ended = j->closed = j->detaching = j->lost = false;
   j->signals = j->rows = 0;
   j->tries++;
   j->state = JOB_RUN;
@@ -187,8 +185,20 @@ static void started(world *w, job *j, const Sandd__V1__ExecStarted *m) {
     j->pos[c] = at;
   }
   j->earliest = false;
-  j->stdin_wanted = !j->watch && !j->share && !m->stdin->closed;
-  j->stdin_from = m->stdin->accepted;
+  if (j->watch || j->share || m->stdin->closed) return;
+  /* At once: the Window that follows the answer finds its writer. */
+  sandd_ring *ring;
+  sandd_ring_config rc = {.size = sizeof rc, .base = m->stdin->accepted};
+  int error = sandd_ring_new(&ring, w->party[SIDE_SERVER].endpoint, sandd_stream_session(j->stream), &rc);
+  if (error == SANDD_E_LIMIT) {
+    EXPECT(w, !sandd_stream_reset(j->stream, &(sandd_status){.code = STATUS(RESOURCE_EXHAUSTED)}, w->now), "it can't be reset");
+    leave_stream(w, j);
+    j->state = JOB_DONE;
+    return;
+  }
+  EXPECT(w, !error, "stdin: %s", sandd_error_text(error));
+  writer_begin(&j->stdin_out, ring, content_key(j->of, 0), j->stdin_bytes);
+  EXPECT(w, !sandd_stream_write(j->stream, 1, ring, m->stdin->accepted, 0, SANDD_READER_HOLDS), "stdin can't be written");
 }
 
 void agent_event(world *w, const sandd_event *event) {
@@ -232,15 +242,6 @@ static void read_output(world *w, job *j) {
 }
 
 static void write_stdin(world *w, job *j) {
-  if (!j->stdin_out.ring) {
-    sandd_ring *ring;
-    sandd_ring_config rc = {.size = sizeof rc, .base = j->stdin_from};
-    int error = sandd_ring_new(&ring, w->party[SIDE_SERVER].endpoint, sandd_stream_session(j->stream), &rc);
-    if (error == SANDD_E_LIMIT) return;
-    EXPECT(w, !error, "stdin: %s", sandd_error_text(error));
-    writer_begin(&j->stdin_out, ring, content_key(j->of, 0), j->stdin_bytes);
-    EXPECT(w, !sandd_stream_write(j->stream, 1, ring, j->stdin_from, 0, SANDD_READER_HOLDS), "stdin can't be written");
-  }
   if (!writer_step(w, &j->stdin_out, PICK(&w->chance, 0, 400, 9000)) || j->fed_all) return;
   sandd_ring_finish(j->stdin_out.ring);
   EXPECT(w, !sandd_stream_finish(j->stream, 1, false, w->now), "the end of stdin can't be sent");
@@ -311,7 +312,7 @@ static void finish(world *w, job *j) {
     complete(w, j);
   else if (j->status == STATUS(OUT_OF_RANGE) && j->tries < 5)
     j->state = JOB_NEW, j->earliest = true;
-  else if (j->status == STATUS(RESOURCE_EXHAUSTED) && j->tries < 5)
+  else if (j->status == STATUS(RESOURCE_EXHAUSTED) && j->tries < 2)
     j->state = JOB_NEW;
   else
     EXPECT(w, j->status == STATUS(NOT_FOUND) || j->status == STATUS(RESOURCE_EXHAUSTED) || j->status == STATUS(CANCELLED) ||
@@ -339,7 +340,7 @@ static void step(world *w, job *j, sandd_session *session) {
   }
   if (j->state != JOB_RUN) return;
   if (!(j->pause && w->calm < 2) && w->now >= j->nap && chance_of(c, .3)) read_output(w, j);
-  if (!j->ended && j->stdin_wanted) write_stdin(w, j);
+  if (!j->ended && j->stdin_out.ring) write_stdin(w, j);
   if (!j->ended && j->answered && !j->detaching && j->terminal && !w->calm && !j->watch) send_control(w, j);
   bool give_up = !w->calm ? chance_of(c, .003)
                           : (j->share || j->watch || j->n != j->of) && orphaned(w, j) && chance_of(c, .003);
@@ -406,14 +407,18 @@ bool agent_done(const world *w, bool with_stuck) {
 }
 
 const char *agent_waits(const world *w) {
-  static char text[400];
+  static char text[600];
   size_t n = 0;
   text[0] = 0;
-  for (const job *j = w->jobs; j && n < sizeof text - 100; j = j->next) {
+  for (const job *j = w->jobs; j && n < sizeof text - 200; j = j->next) {
     if (j->state == JOB_DONE) continue;
-    n += (size_t)snprintf(text + n, sizeof text - n, " job %d of %d%s%s: state %d answered %d ended %d closed %d at %d,%d;", (int)j->n,
-                          (int)j->of, j->pause ? " (stopped)" : "", j->watch ? " (watch)" : "", j->state, j->answered, j->ended,
-                          j->closed, (int)j->pos[1], (int)j->pos[2]);
+    n += (size_t)snprintf(text + n, sizeof text - n, " job %d of %d%s%s: state %d answered %d ended %d closed %d at %d,%d",
+                          (int)j->n, (int)j->of, j->pause ? " (stopped)" : "", j->watch ? " (watch)" : "", j->state, j->answered,
+                          j->ended, j->closed, (int)j->pos[1], (int)j->pos[2]);
+    if (j->stdin_out.ring && n < sizeof text - 100)
+      n += (size_t)snprintf(text + n, sizeof text - n, " stdin %d..%d of %d blocked %d said %d", (int)sandd_ring_consumed(j->stdin_out.ring),
+                            (int)sandd_ring_end(j->stdin_out.ring), (int)j->stdin_bytes, j->stdin_out.blocked, j->fed_all);
+    n += (size_t)snprintf(text + n, sizeof text - n, " fed %d;", j->fed);
   }
   return text;
 }

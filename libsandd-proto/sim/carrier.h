@@ -50,7 +50,7 @@ typedef struct conn {
   uint8_t secret[64];
   size_t secret_len;
   uint64_t daemon_ack; /* in the newest packet of the daemon */
-  uint64_t slow_until, born, give_up_at;
+  uint64_t number, slow_until, born, give_up_at;
 } conn;
 
 #endif

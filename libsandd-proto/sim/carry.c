@@ -2,6 +2,8 @@
 /* Connections: bytes in both directions, cuts, and ends that notice late or never. */
 #include "world.h"
 
+#include <sandd/proto/trace.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,12 +18,27 @@ void carry_drop(world *w, conn *c, side at) {
   world_drain(w, at);
 }
 
+static void trace(const world *w, const conn *c, side from, const char *what, const uint8_t *data, size_t len) {
+  char text[4096];
+  if (!w->trace) return;
+  sandd_trace_packet(data, len, text, sizeof text);
+  printf("%8llu.%03llu conn %llu %s%s %s: ", (unsigned long long)w->now / 1000, (unsigned long long)w->now % 1000,
+         (unsigned long long)c->number, c->clone ? "(clone) " : "", from == SIDE_SERVER ? "server" : "daemon", what);
+  for (const char *p = text; *p; p++) putchar(*p == '\n' && p[1] ? '|' : *p);
+  putchar('\n');
+}
+
 static void feed(world *w, conn *c, side at, message *m) {
   sandd_link *link = c->end[at].link;
+  trace(w, c, at, link || c->clone ? "got" : "lost", m->data, m->len);
   if (c->clone && at == SIDE_DAEMON) clone_got(w, c, m->data, m->len);
   if (link) {
     int error = sandd_link_feed(link, m->data, m->len, w->now);
-    EXPECT(w, !error || error == SANDD_E_CLOSED, "a lawful packet was refused: %s", sandd_error_text(error));
+    if (error && error != SANDD_E_CLOSED) {
+      const char *text = "";
+      sandd_link_closing(link, NULL, &text);
+      sim_fail(w, "a lawful packet was refused: %s: %s", sandd_error_text(error), text);
+    }
     world_drain(w, at);
     if (at == SIDE_SERVER) oracle_server_got(w, c, m->data, m->len);
   }
@@ -70,6 +87,7 @@ static void send(world *w, conn *c, side at) {
       break;
     }
     EXPECT(w, len <= most, "a packet of %zu bytes, %zu are allowed", len, most);
+    trace(w, c, at, c->out[at].hole ? "sends into the void" : "sends", buf, len);
     oracle_sent(w, c, at, buf, len);
     pipe_put(&c->out[at], buf, len);
   }

@@ -27,7 +27,7 @@ typedef struct clone {
 
 static void snapshot(world *w) {
   conn *c = world_conn_of(w, SIDE_DAEMON, w->daemon_link);
-  if (!c || !c->session || c->session != w->daemon_session || !w->hello) return;
+  if (!c || !c->session || c->session != w->daemon_session || c->session->lost_at_server || !w->hello) return;
   clone *k = sim_alloc(sizeof *k);
   k->session = c->session;
   k->secret_index = c->secret_index;

@@ -202,8 +202,9 @@ void host_open(world *w, const sandd_event *event) {
     refuse(w, s, STATUS(NOT_FOUND), 0, 0);
     return;
   }
-  if (strcmp(open->instance, host_instance(w)) ||
-      (!x && (uint64_t)open->age_ns / 1000 + 2 * w->config.session_retention >= w->config.exec_retention)) {
+  /* So long an opening may be on its way: until a dead connection is noticed, and then until the session is forgotten. */
+  uint64_t under_way = 4 * w->config.heartbeat + 2 * w->config.session_retention;
+  if (strcmp(open->instance, host_instance(w)) || (!x && (uint64_t)open->age_ns / 1000 + under_way >= w->config.exec_retention)) {
     refuse(w, s, STATUS(FAILED_PRECONDITION), 0, 0);
     return;
   }
@@ -220,14 +221,14 @@ void host_open(world *w, const sandd_event *event) {
   s->exec = x;
   s->next = x->streams;
   x->streams = s;
-  if (open->role == SANDD__V1__EXEC_ROLE__EXEC_ROLE_HOLD) {
-    take_over(w, x, s);
-    EXPECT(w, sandd_stream_read(s->stream, STDIN, x->in.inbox, true, w->now) >= 0, "stdin can't be read");
-  }
   sandd_reader_kind kind = open->role == SANDD__V1__EXEC_ROLE__EXEC_ROLE_WATCH ? SANDD_READER_WATCHES : SANDD_READER_HOLDS;
   for (int c = 1; c < 3; c++)
     EXPECT(w, !sandd_stream_write(s->stream, c + 1, x->out[c].ring, at[c], grant[c], kind), "a reader can't start at %llu",
            (unsigned long long)at[c]);
+  if (open->role == SANDD__V1__EXEC_ROLE__EXEC_ROLE_HOLD) { /* after its readers hold the rings: else they could drop */
+    take_over(w, x, s);
+    EXPECT(w, sandd_stream_read(s->stream, STDIN, x->in.inbox, true, w->now) >= 0, "stdin can't be read");
+  }
   answer(w, s, attached, at);
   tell(w, s);
 }

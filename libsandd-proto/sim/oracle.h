@@ -28,7 +28,7 @@ typedef struct wire_session {
   uint64_t confirmed; /* index + 1 of the newest secret whose connection was confirmed */
   uint64_t acked;     /* of the server's frames: highest ack that the server got */
   uint64_t away_at;   /* since when the server's application knows it as away; 0: connected */
-  bool daemon_gave_up, goodbye_said, up_at_server;
+  bool daemon_gave_up, goodbye_said, lost_at_server;
   wire_log by[2];
 } wire_session;
 

@@ -46,7 +46,7 @@ typedef struct world {
   uint64_t seed, rules_off, now, cuts, next_cut, burst;
   int calm; /* 1: no more cuts; 2: readers that stopped read again */
   bool trace, failed;
-  char failure[400];
+  char failure[800];
   jmp_buf leave;
   party party[2];
   conn *conns;
