@@ -33,7 +33,7 @@ typedef struct {
   const char *tag;        // unique to this daemon, for SANDD_DAEMON in its commands; NULL: made of random bytes
   bool plain;             // use fork, SIGCHLD and nothing newer, as on old or emulated kernels (for tests and valgrind)
   bool adopt; // become the parent of what commands leave behind, so that it stays within reach, and reap it: as
-              // the daemon does. Blocks SIGCHLD; the process must have no children but commands
+  // the daemon does. Blocks SIGCHLD, so be sure that no thread exists that does not; no children but commands
 } sandd_spawner_config;
 
 /* One per loop and process. Sets SIGCHLD to its default where it was ignored, as exit codes would be lost.

@@ -140,7 +140,7 @@ int main(int argc, char **argv) {
     memset(malloc(ballast), 1, ballast);
   sandd_platform_init();
   uv_loop_init(&loop);
-  sandd_spawner_config config = {.size = sizeof(config), .loop = &loop};
+  sandd_spawner_config config = {.size = sizeof(config), .loop = &loop, .adopt = true}; // as the daemon has it
   if (rounds <= 0 || sandd_spawner_new(&usual, &config) != 0)
     return 1;
   int64_t *took[WAYS];

@@ -76,6 +76,10 @@ static bool means_next(long error) {
          error == -ETIMEDOUT || error == -ENAMETOOLONG;
 }
 
+static bool exists(const char *path) {
+  return SANDD_RAW3(SYS_faccessat, AT_FDCWD, path, 0) == 0;
+}
+
 static _Noreturn void run(const sandd_child_plan *plan) {
   long error = -ENOENT, denied = 0;
   int at = 0, denied_at = 0, interpreter = 0;
@@ -87,11 +91,13 @@ static _Noreturn void run(const sandd_child_plan *plan) {
       error = SANDD_RAW3(SYS_execve, plan->script_argv[0], plan->script_argv, plan->envp);
       break;
     }
+    if (error == -EACCES && plan->candidates[1] != NULL && !exists(plan->candidates[i]))
+      error = -ENOENT; // a directory in PATH that we may not enter
     if (error == -EACCES && denied == 0) {
       denied = error;
       denied_at = i;
     }
-    if (error == -ENOENT && SANDD_RAW3(SYS_faccessat, AT_FDCWD, plan->candidates[i], 0) == 0) {
+    if (error == -ENOENT && exists(plan->candidates[i])) {
       interpreter = 1;
       break;
     }

@@ -147,7 +147,7 @@ static pid_t make_child(sandd_process *process, void *stack_top, int *pidfd) {
   // A child that changes its user is never one with our memory: whoever may trace that user could reach into us.
   bool shared = !process->spawner->plain && !plan->set_user;
   int flags = SIGCHLD;
-  if (!process->spawner->plain)
+  if (!process->spawner->plain && process->spawner->adopted_fd < 0)
     flags |= CLONE_PIDFD;
   if (shared)
     flags |= SANDD_RAWSYS_NATIVE ? CLONE_VM : CLONE_VM | CLONE_VFORK;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Waiting for the end of a child: by its pidfd in the loop, or, where there are none, by SIGCHLD and a look at each child.
+// Waiting for the end of a child, in one of three ways: by its pidfd in the loop; where there are none, by SIGCHLD and a look
+// at each child; or, when we adopt orphans, by SIGCHLD and a look at who has ended.
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -47,11 +48,23 @@ static bool reap(sandd_process *process) {
   return true;
 }
 
+// What tells of children keeps the loop alive while there are any, as a pidfd would.
+static void hold_loop(sandd_spawner *spawner, bool hold) {
+  uv_handle_t *handle = spawner->adopted_fd >= 0 ? (uv_handle_t *)&spawner->adopted : (uv_handle_t *)&spawner->sigchld;
+  if (hold)
+    uv_ref(handle);
+  else
+    uv_unref(handle);
+}
+
 static void let_go(sandd_process *process) {
+  sandd_spawner *spawner = process->spawner;
   *process->link = process->next;
   if (process->next != NULL)
     process->next->link = process->link;
   process->link = NULL;
+  if (spawner->children == NULL)
+    hold_loop(spawner, false);
   if (process->polled)
     sandd_process_close_handle((uv_handle_t *)&process->wait_poll);
   process->polled = false;
@@ -65,20 +78,12 @@ void sandd_reap_forget(sandd_process *process) {
   let_go(process);
 }
 
-static void reap_adopted(sandd_spawner *spawner);
-
 static void on_pidfd(uv_poll_t *handle, int status, int events) {
   sandd_process *process = handle->data;
-  sandd_spawner *spawner = process->spawner;
   (void)status;
   (void)events;
-  if (!reap(process))
-    return;
-  spawner->refs++;
-  let_go(process);
-  if (spawner->adopted_waiting)
-    reap_adopted(spawner);
-  sandd_spawner_unref(spawner);
+  if (reap(process))
+    let_go(process);
 }
 
 // A callback may add children, in front; only this loop takes one away.
@@ -176,6 +181,8 @@ void sandd_reap_add(sandd_process *process) {
   process->link = &spawner->children;
   if (process->next != NULL)
     process->next->link = &process->next;
+  else
+    hold_loop(spawner, true);
   spawner->children = process;
 }
 
@@ -189,14 +196,16 @@ void sandd_reap_watch(sandd_process *process) {
     return;
   }
   process->watched = true;
-  if (watch_pidfd(process))
-    return;
-  if (spawner->adopted_fd >= 0) { // SIGCHLD is blocked, and told by descriptor
-    spawner->refs++;
-    reap_adopted(spawner);
-    sandd_spawner_unref(spawner);
+  if (spawner->adopted_fd >= 0) { // SIGCHLD tells of all, and a second wake-up for each would only cost
+    if (spawner->adopted_waiting) {
+      spawner->refs++;
+      reap_adopted(spawner);
+      sandd_spawner_unref(spawner);
+    }
     return;
   }
+  if (watch_pidfd(process))
+    return;
   if (!spawner->sigchld_on)
     spawner->sigchld_on = uv_signal_start(&spawner->sigchld, on_sigchld, SIGCHLD) == 0;
   raise(SIGCHLD); // it may have ended before we listened

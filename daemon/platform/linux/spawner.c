@@ -57,6 +57,7 @@ int sandd_spawner_new(sandd_spawner **out, const sandd_spawner_config *config) {
     return r;
   }
   spawner->sigchld.data = spawner;
+  uv_unref((uv_handle_t *)&spawner->sigchld);
   spawner->refs = 1;
   struct sigaction action;
   if (sigaction(SIGCHLD, NULL, &action) == 0 && action.sa_handler == SIG_IGN)

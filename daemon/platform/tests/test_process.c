@@ -133,6 +133,15 @@ START_TEST(a_replaced_environment_is_all_there_is) {
 }
 END_TEST
 
+START_TEST(a_process_without_output_keeps_the_loop_running) {
+  run *r = run_begin((run_options){.line = "exec >&- 2>&-; sleep 0.1; exit 9"});
+  uv_run(loop, UV_RUN_DEFAULT); // ends when nothing is left to wait for
+  ck_assert(r->exited);
+  ck_assert_uint_eq(r->exit.exit_code, 9);
+  run_free(r);
+}
+END_TEST
+
 START_TEST(freeing_at_once_leaves_nothing_behind) {
   run *r = run_begin((run_options){.argv = ARGV("sleep", "1000")});
   sandd_process_free(r->process);
@@ -157,6 +166,7 @@ static Suite *suite(const char *name) {
   tcase_add_test(t, exit_127_is_no_failure_to_start);
   tcase_add_test(t, our_own_variables_are_not_inherited);
   tcase_add_test(t, a_replaced_environment_is_all_there_is);
+  tcase_add_test(t, a_process_without_output_keeps_the_loop_running);
   tcase_add_test(t, freeing_at_once_leaves_nothing_behind);
   suite_add_tcase(s, t);
   return s;
