@@ -12,7 +12,7 @@
 #define STATUS_BAD_MESSAGE       43
 
 /* A connection that shall close gets so long for what is still to be sent. */
-#define CLOSING_US 2000000
+#define CLOSING_US  2000000
 #define TRACE_BYTES 16384
 
 typedef struct carried carried;
@@ -21,8 +21,8 @@ struct sandd_carrier {
   sandd_carrier *self; /* first, as in carried: tells the two apart where a callback may get either */
   sandd_carrier_config config;
   uv_async_t async;
-  uv_timer_t timer;      /* the endpoint's deadline */
-  uint64_t armed_us;     /* when timer goes off, UINT64_MAX if it does not */
+  uv_timer_t timer;  /* the endpoint's deadline */
+  uint64_t armed_us; /* when timer goes off, UINT64_MAX if it does not */
   int open_handles;
   bool closed;
   carried *all;

@@ -10,9 +10,9 @@
 typedef struct collected {
   uint8_t *bytes;
   size_t len, cap;
-  size_t skip_at;    /* where something is missing; SIZE_MAX: nowhere */
-  uint64_t lost;     /* bytes above the bound, or that there was no memory for */
-  uint64_t bound;    /* 0: none */
+  size_t skip_at; /* where something is missing; SIZE_MAX: nowhere */
+  uint64_t lost;  /* bytes above the bound, or that there was no memory for */
+  uint64_t bound; /* 0: none */
 } collected;
 
 void sandd_collected_init(collected *c, uint64_t bound);

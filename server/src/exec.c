@@ -216,7 +216,8 @@ int sandd_exec_get_result(sandd_exec *exec, sandd_exec_result *result) {
   if (!result || result->size < sizeof *result)
     return SANDD_E_INVALID;
   size_t size = result->size;
-  *result = (sandd_exec_result){.size = size, .text = "", .errno_name = "", .exec_id = "", .instance = "", .signal = ""};
+  *result =
+      (sandd_exec_result){.size = size, .text = "", .errno_name = "", .exec_id = "", .instance = "", .signal = ""};
   int rc = sandd_exec_enter(exec);
   if (rc)
     return rc;

@@ -25,8 +25,8 @@ typedef struct exec_output {
   sandd_inbox *inbox; /* NULL: this channel does not exist, or is over and was collected */
   bool exists, discard;
   uint64_t start;
-  collected data;        /* what was collected; else what was unread when this side gave up */
-  size_t data_read;      /* of the latter */
+  collected data;   /* what was collected; else what was unread when this side gave up */
+  size_t data_read; /* of the latter */
   /* as they were when the inbox went */
   uint64_t last_offset, last_skipped;
   bool complete, drain_limit;
@@ -43,23 +43,23 @@ struct sandd_exec {
   sandd_exec *wait_next, **wait_prev; /* of server->waiting, if waits */
   char *daemon_id;
   sandd_stream *stream;
-  sandd_session *session;   /* while there is a stream and its session lives */
-  uint8_t *packed;          /* WAITING: the ExecOpen */
+  sandd_session *session; /* while there is a stream and its session lives */
+  uint8_t *packed;        /* WAITING: the ExecOpen */
   size_t packed_len;
   deadline deadline;
-  int64_t give_up_ns;       /* from sending to SANDD_E_TIMEOUT; 0: never */
+  int64_t give_up_ns; /* from sending to SANDD_E_TIMEOUT; 0: never */
 
-  exec_output out[2];       /* stdout, stderr */
+  exec_output out[2]; /* stdout, stderr */
   bool collect;
   uint64_t max_output;
 
   sandd_ring *in;
-  bool stdin_stream;        /* there is or will be a ring */
+  bool stdin_stream; /* there is or will be a ring */
   bool stdin_finished;
-  bool stdin_closing;       /* its end was said before it started */
+  bool stdin_closing; /* its end was said before it started */
   int role;
   bool pty;
-  uint8_t *input;           /* what is still to be written by itself, or inline */
+  uint8_t *input; /* what is still to be written by itself, or inline */
   size_t input_len, input_at;
 
   bool started, attached, exited, detached, sent;

@@ -25,7 +25,11 @@ static bool printable(const char *text, size_t max) {
 static bool utf8(const char *text) {
   const uint8_t *s = (const uint8_t *)text;
   while (*s) {
-    unsigned n = *s < 0x80 ? 0 : (*s >= 0xc2 && *s < 0xe0) ? 1 : (*s & 0xf0) == 0xe0 ? 2 : (*s >= 0xf0 && *s < 0xf5) ? 3 : 9;
+    unsigned n = *s < 0x80                   ? 0
+                 : (*s >= 0xc2 && *s < 0xe0) ? 1
+                 : (*s & 0xf0) == 0xe0       ? 2
+                 : (*s >= 0xf0 && *s < 0xf5) ? 3
+                                             : 9;
     if (n == 9)
       return false;
     if ((*s == 0xe0 && s[1] < 0xa0) || (*s == 0xed && s[1] > 0x9f) || (*s == 0xf0 && s[1] < 0x90) ||
@@ -103,7 +107,8 @@ static const char *check_identity(const sandd_exec_config *c) {
     return "to attach, the exec id is needed";
   if (c->instance && *c->instance && !printable(c->instance, 64))
     return "an instance id is 1 to 64 bytes of printable ASCII";
-  if (c->stdout_at < 0 || c->stdout_at > SANDD_EXEC_AT_NEWEST || c->stderr_at < 0 || c->stderr_at > SANDD_EXEC_AT_NEWEST)
+  if (c->stdout_at < 0 || c->stdout_at > SANDD_EXEC_AT_NEWEST || c->stderr_at < 0 ||
+      c->stderr_at > SANDD_EXEC_AT_NEWEST)
     return "stdout_at or stderr_at is not one of SANDD_EXEC_AT_*";
   if (c->stdout_offset >> 62 || c->stderr_offset >> 62)
     return "an offset is above 2^62";
@@ -114,7 +119,8 @@ int sandd_exec_check(const sandd_exec_config *c, sandd_failure *failure) {
   static const char *(*const checks[])(const sandd_exec_config *) = {check_identity, check_command, check_surroundings,
                                                                      check_numbers, check_stdin};
   if (!c || c->size < sizeof *c || !c->daemon_id)
-    return sandd_failure_set(failure, SANDD_E_INVALID, STATUS(INVALID_ARGUMENT), "config->size or daemon_id is not set");
+    return sandd_failure_set(failure, SANDD_E_INVALID, STATUS(INVALID_ARGUMENT),
+                             "config->size or daemon_id is not set");
   for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
     const char *wrong = checks[i](c);
     if (wrong)

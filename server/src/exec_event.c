@@ -191,8 +191,8 @@ static void on_frame(sandd_exec *exec, const Sandd__V1__Frame *frame, uint64_t n
              frame->exec_exited->outcome_case != SANDD__V1__EXEC_EXITED__OUTCOME__NOT_SET) {
     on_exited(exec, frame->exec_exited);
   } else {
-    sandd_exec_fail(exec, SANDD_E_PROTOCOL, STATUS(PROTOCOL_ERROR), "the daemon sent a frame that does not fit the exec",
-                    now_us);
+    sandd_exec_fail(exec, SANDD_E_PROTOCOL, STATUS(PROTOCOL_ERROR),
+                    "the daemon sent a frame that does not fit the exec", now_us);
   }
 }
 

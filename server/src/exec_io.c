@@ -60,12 +60,8 @@ static int look(sandd_exec *exec, exec_output *out, void *buf, size_t cap, uint6
     sandd_inbox_consume(out->inbox, *len, now_us);
     *kind = SANDD_READ_SKIP;
     return 1;
-  case SANDD_INBOX_END:
-    *len = 0;
-    return 1;
-  default:
-    *len = 0;
-    return exec->phase == EXEC_ENDED ? SANDD_E_CLOSED : 0;
+  case SANDD_INBOX_END: *len = 0; return 1;
+  default: *len = 0; return exec->phase == EXEC_ENDED ? SANDD_E_CLOSED : 0;
   }
 }
 

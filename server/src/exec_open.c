@@ -8,10 +8,10 @@
 #include "exec_check.h"
 #include "internal.h"
 
-#define GRACE_DEFAULT_NS   5000000000
-#define SLACK_NS           5000000000
-#define TAIL_MAX           (16u << 20)
-#define INLINE_HEADROOM    4096
+#define GRACE_DEFAULT_NS 5000000000
+#define SLACK_NS         5000000000
+#define TAIL_MAX         (16u << 20)
+#define INLINE_HEADROOM  4096
 
 /* An ExecOpen with all its parts; the arrays have a block of their own. */
 typedef struct message {
@@ -106,8 +106,8 @@ static void build_spec(message *m, const sandd_exec_config *c) {
     m->pty.term = text_or_empty(c->pty_term);
     spec->pty = &m->pty;
   }
-  spec->on_session_lost = c->keep ? SANDD__V1__ON_SESSION_LOST__ON_SESSION_LOST_KEEP
-                                  : SANDD__V1__ON_SESSION_LOST__ON_SESSION_LOST_END;
+  spec->on_session_lost =
+      c->keep ? SANDD__V1__ON_SESSION_LOST__ON_SESSION_LOST_KEEP : SANDD__V1__ON_SESSION_LOST__ON_SESSION_LOST_END;
   spec->keep_bytes = c->keep_bytes;
   spec->block_unread = c->block_unread;
 }
@@ -186,8 +186,8 @@ static void choose_stdin(sandd_exec *exec, sandd_session *session, Sandd__V1__Ex
     open->spec->stdin_inline = (ProtobufCBinaryData){exec->input_len, exec->input};
     exec->stdin_stream = false;
   } else {
-    open->spec->stdin_mode = exec->stdin_stream ? SANDD__V1__STDIN_MODE__STDIN_MODE_STREAM
-                                                : SANDD__V1__STDIN_MODE__STDIN_MODE_NONE;
+    open->spec->stdin_mode =
+        exec->stdin_stream ? SANDD__V1__STDIN_MODE__STDIN_MODE_STREAM : SANDD__V1__STDIN_MODE__STDIN_MODE_NONE;
   }
 }
 
@@ -218,12 +218,14 @@ static void explain(sandd_failure *failure, int error, const sandd_session *sess
   const char *name = sandd_daemon_name(session);
   switch (error) {
   case SANDD_E_TOO_LARGE:
-    sandd_failure_set(failure, error, STATUS(MESSAGE_TOO_LARGE), "the command is above the message limit of daemon %s (%" PRIu64
-                      " bytes)", name, sandd_session_peer_limits(session)->message_bytes);
+    sandd_failure_set(failure, error, STATUS(MESSAGE_TOO_LARGE),
+                      "the command is above the message limit of daemon %s (%" PRIu64 " bytes)", name,
+                      sandd_session_peer_limits(session)->message_bytes);
     break;
   case SANDD_E_LIMIT:
-    sandd_failure_set(failure, error, STATUS(RESOURCE_EXHAUSTED), "daemon %s has as many streams open as it takes (%" PRIu64 ")",
-                      name, sandd_session_peer_limits(session)->streams);
+    sandd_failure_set(failure, error, STATUS(RESOURCE_EXHAUSTED),
+                      "daemon %s has as many streams open as it takes (%" PRIu64 ")", name,
+                      sandd_session_peer_limits(session)->streams);
     break;
   default:
     sandd_failure_set(failure, error, error == SANDD_E_CLOSED ? STATUS(UNAVAILABLE) : STATUS(RESOURCE_EXHAUSTED),
@@ -320,8 +322,9 @@ static int open_locked(sandd_exec *exec, const sandd_exec_config *c, message *m,
     rc = wait_for_return(exec, m, c->wait_ms, now_us);
     return rc ? sandd_failure_set(failure, rc, STATUS(RESOURCE_EXHAUSTED), "out of memory") : 0;
   }
-  sandd_failure_set(failure, SANDD_E_AWAY, STATUS(UNAVAILABLE), "daemon %.255s is away since %.1f s; the command has not run",
-                    c->daemon_id, (double)(now_us - since_us) / 1e6);
+  sandd_failure_set(failure, SANDD_E_AWAY, STATUS(UNAVAILABLE),
+                    "daemon %.255s is away since %.1f s; the command has not run", c->daemon_id,
+                    (double)(now_us - since_us) / 1e6);
   if (failure)
     failure->away_since_ns = exec->away_since_ns;
   return SANDD_E_AWAY;

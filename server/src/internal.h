@@ -41,7 +41,7 @@ struct sandd_server {
   char *address;
   int port;
 
-  uint64_t stop_by_ms; /* of the loop's clock */
+  uint64_t stop_by_ms;  /* of the loop's clock */
   bool closing, closed; /* no new calls; the thread is gone */
   pthread_mutex_t close_mutex;
 
@@ -55,7 +55,7 @@ struct sandd_server {
   deadline_heap deadlines;
   uint64_t deadline_armed_us; /* when the loop's timer looks at the heap */
   waiter *registry_waiters;
-  sandd_exec *execs;          /* all that have not been freed */
+  sandd_exec *execs;                   /* all that have not been freed */
   sandd_exec *waiting, **waiting_last; /* for a daemon's return, the oldest first */
   sandd_waitset *waitsets;
   uint64_t sessions_total, resumes_total, execs_total;

@@ -19,7 +19,7 @@ typedef struct server_log {
   int level; /* the highest that is told */
   void (*callback)(void *user, int level, const char *text);
   void *user;
-  int fd; /* -1: no queue */
+  int fd;          /* -1: no queue */
   log_line *lines; /* a circle */
   size_t first, count;
   uint64_t lost;

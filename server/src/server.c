@@ -190,7 +190,8 @@ static void random_bytes(void *ctx, uint8_t *out, size_t len) {
 }
 
 static int new_endpoint(sandd_server *server, const sandd_server_config *c) {
-  static const sandd_capability capabilities[] = {{"exec", NULL}, {"exec.attach", NULL}, {"exec.pty", NULL}, {"exec.user", NULL}};
+  static const sandd_capability capabilities[] = {
+      {"exec", NULL}, {"exec.attach", NULL}, {"exec.pty", NULL}, {"exec.user", NULL}};
   sandd_endpoint_config config = {.size = sizeof config, .role = SANDD_ROLE_SERVER, .random = random_bytes};
   config.limits.message_bytes = c->max_message;
   config.recv_budget = c->recv_budget;
@@ -225,7 +226,8 @@ static int net_error(int rc, const char *text, sandd_failure *failure) {
   case SANDD_NET_CERTIFICATE: return sandd_failure_set(failure, SANDD_E_TLS, STATUS(INVALID_ARGUMENT), "%s", text);
   case SANDD_NET_INVALID: return sandd_failure_set(failure, SANDD_E_INVALID, STATUS(INVALID_ARGUMENT), "%s", text);
   case SANDD_NET_NOMEM: return sandd_failure_set(failure, SANDD_E_NOMEM, STATUS(RESOURCE_EXHAUSTED), "out of memory");
-  default: return sandd_failure_set(failure, SANDD_E_SYSTEM, STATUS(SYSTEM), "%s", *text ? text : sandd_net_error_name(rc));
+  default:
+    return sandd_failure_set(failure, SANDD_E_SYSTEM, STATUS(SYSTEM), "%s", *text ? text : sandd_net_error_name(rc));
   }
 }
 

@@ -69,14 +69,14 @@ static json_t *describe(sandd_server *server) {
   sandd_daemons_each(server, group, &t);
   uint64_t up_us = sandd_carrier_now_us() - server->started_us;
   sandd_server_unlock(server);
-  return json_pack(
-      "{s:s, s:f, s:I, s:I, s:I, s:o, s:o, s:f, s:I, s:I, s:I, s:I, s:{s:I, s:I, s:I}}", "version",
-      sandd_server_version(), "uptime_secs", (double)up_us / 1e6, "total_daemons", (json_int_t)s.connected,
-      "away_daemons", (json_int_t)s.away, "connections", (json_int_t)s.connections, "by_platform", t.by_platform,
-      "by_version", t.by_version, "oldest_connection_secs", (double)s.oldest_connection_ns / 1e9, "streams",
-      (json_int_t)s.streams, "sessions_total", (json_int_t)s.sessions_total, "resumes_total",
-      (json_int_t)s.resumes_total, "execs_total", (json_int_t)s.execs_total, "memory", "unread_bytes",
-      (json_int_t)s.recv_bytes, "unsent_bytes", (json_int_t)s.ring_bytes, "control_bytes", (json_int_t)s.control_bytes);
+  return json_pack("{s:s, s:f, s:I, s:I, s:I, s:o, s:o, s:f, s:I, s:I, s:I, s:I, s:{s:I, s:I, s:I}}", "version",
+                   sandd_server_version(), "uptime_secs", (double)up_us / 1e6, "total_daemons", (json_int_t)s.connected,
+                   "away_daemons", (json_int_t)s.away, "connections", (json_int_t)s.connections, "by_platform",
+                   t.by_platform, "by_version", t.by_version, "oldest_connection_secs",
+                   (double)s.oldest_connection_ns / 1e9, "streams", (json_int_t)s.streams, "sessions_total",
+                   (json_int_t)s.sessions_total, "resumes_total", (json_int_t)s.resumes_total, "execs_total",
+                   (json_int_t)s.execs_total, "memory", "unread_bytes", (json_int_t)s.recv_bytes, "unsent_bytes",
+                   (json_int_t)s.ring_bytes, "control_bytes", (json_int_t)s.control_bytes);
 }
 
 bool sandd_server_http(void *carrier, const char *path, sandd_http_answer *answer) {

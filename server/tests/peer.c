@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "peer.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <sandd/net/carrier.h>
 #include <sandd/net/dial.h>
@@ -10,7 +11,6 @@
 #include <sandd/proto/session.h>
 #include <sandd/proto/stream.h>
 #include <sandd/v1/packet.pb-c.h>
-#include <assert.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -200,7 +200,8 @@ static void open_job(test_peer *p, const sandd_event *event) {
       open->spec->shell_line.len < sizeof line)
     memcpy(line, open->spec->shell_line.data, open->spec->shell_line.len);
   if (!*line || !strncmp(line, "fail ", 5)) {
-    sandd_status status = {.code = *line ? NOT_FOUND : UNIMPLEMENTED, .text = "refused", .errno_name = *line ? line + 5 : ""};
+    sandd_status status = {
+        .code = *line ? NOT_FOUND : UNIMPLEMENTED, .text = "refused", .errno_name = *line ? line + 5 : ""};
     sandd_stream_reset(event->stream, &status, now_us);
     sandd_stream_release(event->stream, now_us);
     return;
@@ -324,7 +325,8 @@ test_peer *test_peer_start_with(test_peer_options options) {
   pthread_mutex_init(&p->mutex, NULL);
   snprintf(p->url, sizeof p->url, "ws://127.0.0.1:%d", options.port);
   snprintf(p->id, sizeof p->id, "%s", options.id ? options.id : "worker");
-  sandd_capability capabilities[] = {{"exec", NULL}, {"exec.attach", NULL}, {"exec.user", options.without_user ? "needs root" : NULL}};
+  sandd_capability capabilities[] = {
+      {"exec", NULL}, {"exec.attach", NULL}, {"exec.user", options.without_user ? "needs root" : NULL}};
   sandd_label label = {"role", options.label};
   sandd_endpoint_config config = {.size = sizeof config,
                                   .role = SANDD_ROLE_DAEMON,

@@ -32,8 +32,8 @@ void test_peer_stop(test_peer *peer);
 
 /* Any thread. */
 unsigned test_peer_dials(test_peer *peer);
-unsigned test_peer_resets(test_peer *peer);  /* streams that the server reset */
-unsigned test_peer_refused(test_peer *peer); /* last status of a refusal, or a dial error */
+unsigned test_peer_resets(test_peer *peer);                  /* streams that the server reset */
+unsigned test_peer_refused(test_peer *peer);                 /* last status of a refusal, or a dial error */
 bool test_peer_wait_id(test_peer *peer, const char *prefix); /* until its id begins so; false after 10 s */
 /* Drops the connection; it dials again at once. */
 void test_peer_cut(test_peer *peer);

@@ -114,7 +114,8 @@ END_TEST
 START_TEST(a_daemon_that_does_not_return_in_time_is_away_and_nothing_has_run) {
   test_peer_stop(peer);
   WAIT_FOR(sandd_server_daemon_count(server) == 0);
-  sandd_exec_config short_wait = {.size = sizeof short_wait, .daemon_id = "worker", .wait_ms = 30, .shell_line = {"hang", 4}};
+  sandd_exec_config short_wait = {
+      .size = sizeof short_wait, .daemon_id = "worker", .wait_ms = 30, .shell_line = {"hang", 4}};
   sandd_exec *exec = open_with(server, short_wait);
   sandd_exec_result r = end_of(exec);
   ck_assert_int_eq(r.error, SANDD_E_AWAY);
@@ -168,7 +169,8 @@ START_TEST(a_second_daemon_of_the_same_name_is_refused_while_the_first_lives) {
 END_TEST
 
 START_TEST(a_listing_says_who_is_there) {
-  test_peer *db = test_peer_start(.port = sandd_server_port(server), .id = "a-database", .label = "db", .without_user = true);
+  test_peer *db =
+      test_peer_start(.port = sandd_server_port(server), .id = "a-database", .label = "db", .without_user = true);
   ck_assert_int_eq(sandd_server_wait_daemon(server, "a-database", TEN_SECONDS), 0);
   sandd_exec *exec = open_line(server, "hang");
   sandd_daemon_list *list;

@@ -110,7 +110,8 @@ START_TEST(input_goes_inline_or_streamed_by_its_size) {
     char *input = malloc(sizes[i] + 1);
     for (size_t at = 0; at < sizes[i]; at++)
       input[at] = (char)(at * 7);
-    sandd_exec *exec = open_line(server, "cat", .collect = true, .stdin_mode = SANDD_EXEC_STDIN_INPUT, .input = {input, sizes[i]});
+    sandd_exec *exec =
+        open_line(server, "cat", .collect = true, .stdin_mode = SANDD_EXEC_STDIN_INPUT, .input = {input, sizes[i]});
     ck_assert_int_eq(end_of(exec).status, 1);
     const uint8_t *data;
     size_t len;
@@ -224,7 +225,8 @@ START_TEST(what_the_daemon_can_not_do_is_told_before_anything_is_sent) {
   ck_assert_int_eq(sandd_server_wait_daemon(server, "plain", TEN_SECONDS), 0);
   sandd_exec *exec;
   sandd_failure failure;
-  sandd_exec_config config = {.size = sizeof config, .daemon_id = "plain", .shell_line = {"hang", 4}, .user_name = "nobody"};
+  sandd_exec_config config = {
+      .size = sizeof config, .daemon_id = "plain", .shell_line = {"hang", 4}, .user_name = "nobody"};
   ck_assert_int_eq(sandd_exec_open(&exec, server, &config, &failure), SANDD_E_UNSUPPORTED);
   ck_assert_str_eq(failure.text, "daemon plain can't run as another user: needs root");
   ck_assert_ptr_null(exec);

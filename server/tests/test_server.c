@@ -48,7 +48,8 @@ START_TEST(bad_hosts_ports_and_certificates_are_errors) {
   ck_assert_str_eq(failure.errno_name, "EADDRNOTAVAIL");
   ck_assert_int_eq(fails_with((sandd_server_config){.host = "no such host"}, &failure), SANDD_E_ADDRESS);
   ck_assert_int_eq(fails_with((sandd_server_config){.host = "127.0.0.1", .port = 70000}, &failure), SANDD_E_INVALID);
-  ck_assert_int_eq(fails_with((sandd_server_config){.host = "127.0.0.1", .tls_cert = "/no/cert"}, &failure), SANDD_E_INVALID);
+  ck_assert_int_eq(fails_with((sandd_server_config){.host = "127.0.0.1", .tls_cert = "/no/cert"}, &failure),
+                   SANDD_E_INVALID);
   ck_assert_int_eq(
       fails_with((sandd_server_config){.host = "127.0.0.1", .tls_cert = "/no/cert", .tls_key = "/no/key"}, &failure),
       SANDD_E_TLS);
@@ -269,7 +270,8 @@ START_TEST(in_a_forked_child_handles_are_dead_and_the_port_is_not_held) {
   if (child == 0) {
     close(hold[1]);
     bool good = sandd_exec_wait(exec, SANDD_EXEC_ENDED, -1) == SANDD_E_CLOSED &&
-                sandd_server_wait_daemon(server, "worker", -1) == SANDD_E_CLOSED && sandd_server_daemon_count(server) == 0;
+                sandd_server_wait_daemon(server, "worker", -1) == SANDD_E_CLOSED &&
+                sandd_server_daemon_count(server) == 0;
     sandd_exec_free(exec);
     sandd_server_free(server);
     char byte;

@@ -55,19 +55,19 @@ enum { SANDD_LOG_ERROR = 1, SANDD_LOG_WARNING = 2, SANDD_LOG_INFO = 3, SANDD_LOG
 
 typedef struct sandd_server_config {
   size_t size;
-  const char *host;      /* name or address to listen on; NULL for 0.0.0.0 */
-  int port;              /* 0: any free one, see sandd_server_port */
-  const char *token;     /* what a daemon must show as bearer token, else 401; NULL: none. Never logged. */
-  const char *tls_cert;  /* PEM file with the certificate chain: set this and tls_key for wss */
-  const char *tls_key;   /* PEM file with its key */
-  const char *tls_client_ca; /* PEM file: daemons must have a certificate signed by one of these; NULL: no need to */
+  const char *host;             /* name or address to listen on; NULL for 0.0.0.0 */
+  int port;                     /* 0: any free one, see sandd_server_port */
+  const char *token;            /* what a daemon must show as bearer token, else 401; NULL: none. Never logged. */
+  const char *tls_cert;         /* PEM file with the certificate chain: set this and tls_key for wss */
+  const char *tls_key;          /* PEM file with its key */
+  const char *tls_client_ca;    /* PEM file: daemons must have a certificate signed by one of these; NULL: no need to */
   int64_t heartbeat_ms;         /* 0: 10 s; the smaller of this and a daemon's wish counts */
   int64_t session_retention_ms; /* how long daemons keep streams without a connection; 0: 10 min */
-  uint64_t max_message;  /* largest message taken from a daemon, bytes; 0: 1 MiB */
-  uint64_t recv_budget;  /* bytes of unread output per daemon; 0: 64 MiB */
-  uint64_t ring_budget;  /* bytes of unsent input per daemon; 0: 64 MiB */
-  uint64_t window;       /* first credit of an output channel, bytes; 0: 256 KiB */
-  int log_level;         /* the highest level that is told; 0: SANDD_LOG_WARNING; SANDD_LOG_TRACE shows each frame */
+  uint64_t max_message;         /* largest message taken from a daemon, bytes; 0: 1 MiB */
+  uint64_t recv_budget;         /* bytes of unread output per daemon; 0: 64 MiB */
+  uint64_t ring_budget;         /* bytes of unsent input per daemon; 0: 64 MiB */
+  uint64_t window;              /* first credit of an output channel, bytes; 0: 256 KiB */
+  int log_level; /* the highest level that is told; 0: SANDD_LOG_WARNING; SANDD_LOG_TRACE shows each frame */
   /* Log lines, without newline, on the server's thread: it must be quick and must not use the server. NULL: lines go to
    * a queue, if sandd_server_log_fd is called, else nowhere. */
   void (*log)(void *user, int level, const char *text);
@@ -120,20 +120,20 @@ typedef struct sandd_daemon_capability {
 /* A daemon that is connected, at the moment of the call. */
 typedef struct sandd_daemon_info {
   const char *id;
-  const char *instance;  /* new at each start of the daemon program */
-  const char *software;  /* "sandd 0.1.0" */
+  const char *instance;                       /* new at each start of the daemon program */
+  const char *software;                       /* "sandd 0.1.0" */
   const char *os, *arch, *release, *hostname; /* "" when the daemon does not say */
   const sandd_daemon_label *labels;
   size_t n_labels;
   const sandd_daemon_capability *capabilities;
   size_t n_capabilities;
-  const char *address;         /* "10.0.0.7:51234" */
-  int64_t connected_since_ns;  /* wall clock, ns since 1970, when this connection was confirmed */
-  int64_t connected_for_ns;    /* age of the connection */
-  int64_t session_for_ns;      /* age of the session, which outlives connections */
-  int64_t last_seen_ns;        /* time since anything came from it */
-  int64_t round_trip_ns;       /* of the last heartbeat; 0: not known yet */
-  uint64_t streams;            /* operations that are open: it is busy when not 0 */
+  const char *address;        /* "10.0.0.7:51234" */
+  int64_t connected_since_ns; /* wall clock, ns since 1970, when this connection was confirmed */
+  int64_t connected_for_ns;   /* age of the connection */
+  int64_t session_for_ns;     /* age of the session, which outlives connections */
+  int64_t last_seen_ns;       /* time since anything came from it */
+  int64_t round_trip_ns;      /* of the last heartbeat; 0: not known yet */
+  uint64_t streams;           /* operations that are open: it is busy when not 0 */
 } sandd_daemon_info;
 
 /* A copy of what the server knew at one moment. */
@@ -167,11 +167,11 @@ typedef struct sandd_daemon_event {
   size_t size;
   int type;
   bool resumed;
-  int status;           /* DISCONNECTED, GONE: a StatusCode, 0 if it just went away */
-  int64_t time_ns;      /* wall clock, ns since 1970 */
+  int status;      /* DISCONNECTED, GONE: a StatusCode, 0 if it just went away */
+  int64_t time_ns; /* wall clock, ns since 1970 */
   char id[256];
   char instance[65];
-  char text[256];       /* for people; may be empty */
+  char text[256]; /* for people; may be empty */
 } sandd_daemon_event;
 
 /* Records daemon events from now on (those that are connected already come first as CONNECTED). Returns a descriptor
@@ -185,17 +185,17 @@ SANDD_API int sandd_server_next_daemon_event(sandd_server *server, sandd_daemon_
 
 typedef struct sandd_server_stats {
   size_t size;
-  uint64_t connected;       /* daemons that are listed */
-  uint64_t away;            /* sessions that wait for their daemon */
-  uint64_t connections;     /* open WebSockets, those without a session included */
-  uint64_t streams;         /* open operations */
+  uint64_t connected;           /* daemons that are listed */
+  uint64_t away;                /* sessions that wait for their daemon */
+  uint64_t connections;         /* open WebSockets, those without a session included */
+  uint64_t streams;             /* open operations */
   int64_t oldest_connection_ns; /* age of the oldest connection of a listed daemon; 0 without one */
-  uint64_t sessions_total;  /* begun since the start */
-  uint64_t resumes_total;   /* connections that went on with a session */
-  uint64_t execs_total;     /* commands opened since the start */
-  uint64_t recv_bytes;      /* unread output in memory */
-  uint64_t ring_bytes;      /* unsent input in memory */
-  uint64_t control_bytes;   /* unacknowledged control frames in memory */
+  uint64_t sessions_total;      /* begun since the start */
+  uint64_t resumes_total;       /* connections that went on with a session */
+  uint64_t execs_total;         /* commands opened since the start */
+  uint64_t recv_bytes;          /* unread output in memory */
+  uint64_t ring_bytes;          /* unsent input in memory */
+  uint64_t control_bytes;       /* unacknowledged control frames in memory */
 } sandd_server_stats;
 
 /* Counts. stats->size must be set. By platform: list the daemons. errors: SANDD_E_INVALID, SANDD_E_CLOSED. */
@@ -243,21 +243,21 @@ typedef struct sandd_exec_config {
   sandd_bytes shell_line;
   const sandd_env_var *env; /* set in the process, a later one wins */
   size_t n_env;
-  bool replace_env;         /* nothing but env */
-  bool merge_stderr;        /* stderr goes into stdout, in the order of writing */
-  bool has_uid;             /* run as uid, or as user_name if that is set; needs the daemon to be root */
+  bool replace_env;  /* nothing but env */
+  bool merge_stderr; /* stderr goes into stdout, in the order of writing */
+  bool has_uid;      /* run as uid, or as user_name if that is set; needs the daemon to be root */
   uint32_t uid;
   const char *user_name;
-  sandd_bytes cwd;          /* empty: the daemon's, or the user's home */
+  sandd_bytes cwd; /* empty: the daemon's, or the user's home */
 
-  int stdin_mode;           /* 0: NONE, or INPUT when input has bytes */
-  sandd_bytes input;        /* with INPUT; copied */
+  int stdin_mode;    /* 0: NONE, or INPUT when input has bytes */
+  sandd_bytes input; /* with INPUT; copied */
 
-  int64_t timeout_ns;       /* TERM to its whole tree when so much has passed since its start; 0: no limit */
-  int64_t grace_ns;         /* then KILL after this; 0: 5 s */
-  int64_t idle_timeout_ns;  /* the same as a timeout, without output for so long; 0: no limit */
-  uint64_t head_bytes;      /* output cap per channel: this much of its begin ... */
-  uint64_t tail_bytes;      /* ... and of its end (at most 16 MiB), the middle is skipped; both 0: no cap */
+  int64_t timeout_ns;      /* TERM to its whole tree when so much has passed since its start; 0: no limit */
+  int64_t grace_ns;        /* then KILL after this; 0: 5 s */
+  int64_t idle_timeout_ns; /* the same as a timeout, without output for so long; 0: no limit */
+  uint64_t head_bytes;     /* output cap per channel: this much of its begin ... */
+  uint64_t tail_bytes;     /* ... and of its end (at most 16 MiB), the middle is skipped; both 0: no cap */
 
   uint16_t pty_rows, pty_cols; /* both not 0: on a terminal of that size */
   const char *pty_term;        /* TERM; NULL: "xterm-256color" */
@@ -270,13 +270,13 @@ typedef struct sandd_exec_config {
   int role;                 /* 0: HOLD */
   int stdout_at, stderr_at; /* where an attach begins; 0: at the offsets here */
   uint64_t stdout_offset, stderr_offset;
-  bool keep;                /* it survives the loss of its session, to be attached to by exec_id */
-  bool block_unread;        /* with keep and no reader: a full ring blocks it, instead of dropping the oldest */
-  uint64_t keep_bytes;      /* read output that stays for attach; 0: 1 MiB with keep or an exec_id, else none */
+  bool keep;           /* it survives the loss of its session, to be attached to by exec_id */
+  bool block_unread;   /* with keep and no reader: a full ring blocks it, instead of dropping the oldest */
+  uint64_t keep_bytes; /* read output that stays for attach; 0: 1 MiB with keep or an exec_id, else none */
 
   /* how this side takes the output */
-  bool collect;             /* gather it in memory as it comes: see sandd_exec_output. sandd_exec_read is not for these */
-  uint64_t max_output;      /* collect: most bytes per channel, head and tail, as an output cap; 0: no bound */
+  bool collect;        /* gather it in memory as it comes: see sandd_exec_output. sandd_exec_read is not for these */
+  uint64_t max_output; /* collect: most bytes per channel, head and tail, as an output cap; 0: no bound */
   bool discard_stdout, discard_stderr; /* throw it away as it comes */
   /* Give up on a daemon that does not come back: with timeout_ns, the exec ends with SANDD_E_TIMEOUT when timeout + grace
    * + 5 s have passed here, whatever the connection does, and is cancelled over there. true: never. */
@@ -297,12 +297,12 @@ SANDD_API void sandd_exec_free(sandd_exec *exec);
 
 /* What can be so of an exec, as bits. */
 enum {
-  SANDD_EXEC_STARTED = 1,    /* the process exists: pid and the like are known */
-  SANDD_EXEC_READABLE = 2,   /* stdout has bytes, a skip or its end to read */
+  SANDD_EXEC_STARTED = 1,      /* the process exists: pid and the like are known */
+  SANDD_EXEC_READABLE = 2,     /* stdout has bytes, a skip or its end to read */
   SANDD_EXEC_READABLE_ERR = 4, /* the same for stderr */
-  SANDD_EXEC_WRITABLE = 8,   /* stdin has room, or is closed: a write does not wait */
-  SANDD_EXEC_EXITED = 16,    /* the process was reaped: exit code and the like are known; output may still come */
-  SANDD_EXEC_ENDED = 32      /* all is over, one way or another: the result is final */
+  SANDD_EXEC_WRITABLE = 8,     /* stdin has room, or is closed: a write does not wait */
+  SANDD_EXEC_EXITED = 16,      /* the process was reaped: exit code and the like are known; output may still come */
+  SANDD_EXEC_ENDED = 32        /* all is over, one way or another: the result is final */
 };
 
 /* Waits until any bit of mask is so, or ENDED, and returns all the bits that are: > 0.
@@ -311,34 +311,34 @@ SANDD_API int sandd_exec_wait(sandd_exec *exec, unsigned mask, int64_t timeout_m
 
 typedef struct sandd_exec_result {
   size_t size;
-  bool started;        /* the process exists or existed */
-  bool attached;       /* it was there before this exec */
-  bool detached;       /* sandd_exec_detach was called */
-  bool exited;         /* exit_code or signal, reason and the times are known */
-  bool ended;          /* nothing below changes any more */
-  bool may_have_run;   /* false: the command certainly has not run */
-  bool away;           /* the daemon is not connected now, or never came */
-  bool truncated;      /* output is missing: skipped by the cap, or not delivered */
-  bool drain_limited;  /* something that it left behind still held its pipe; later output was not waited for */
+  bool started;       /* the process exists or existed */
+  bool attached;      /* it was there before this exec */
+  bool detached;      /* sandd_exec_detach was called */
+  bool exited;        /* exit_code or signal, reason and the times are known */
+  bool ended;         /* nothing below changes any more */
+  bool may_have_run;  /* false: the command certainly has not run */
+  bool away;          /* the daemon is not connected now, or never came */
+  bool truncated;     /* output is missing: skipped by the cap, or not delivered */
+  bool drain_limited; /* something that it left behind still held its pipe; later output was not waited for */
   /* Why this side gave up, or 0: SANDD_E_AWAY, SANDD_E_NOT_FOUND (the daemon), SANDD_E_UNSUPPORTED, SANDD_E_LIMIT,
    * SANDD_E_TOO_LARGE, SANDD_E_NOMEM: never sent. SANDD_E_TIMEOUT: see no_deadline. SANDD_E_CLOSED: the server ended.
    * What the daemon says is no error, but a status: the command ran to its end and its output is complete, whatever its
    * exit code, if ended && error == 0 && status == 1. */
   int error;
-  int status;              /* StatusCode: 1 (OK), or why not; 0 until it ended */
-  const char *text;        /* with a status: a sentence, or "". These strings live as long as the exec. */
-  const char *errno_name;  /* "ENOENT", if a system call failed over there, or "" */
+  int status;               /* StatusCode: 1 (OK), or why not; 0 until it ended */
+  const char *text;         /* with a status: a sentence, or "". These strings live as long as the exec. */
+  const char *errno_name;   /* "ENOENT", if a system call failed over there, or "" */
   uint64_t earliest_offset; /* OUT_OF_RANGE: the lowest offset that an attach can have */
-  int64_t away_since_ns;   /* SANDD_E_AWAY: as in sandd_failure */
+  int64_t away_since_ns;    /* SANDD_E_AWAY: as in sandd_failure */
 
-  const char *exec_id;     /* "" until started */
-  const char *instance;    /* of the daemon that it runs on; "" until started */
-  uint64_t pid;            /* on that machine; 0 until started */
+  const char *exec_id;  /* "" until started */
+  const char *instance; /* of the daemon that it runs on; "" until started */
+  uint64_t pid;         /* on that machine; 0 until started */
 
-  uint32_t exit_code;      /* if exited and signal is "" */
-  const char *signal;      /* "KILL", or "" */
-  int reason;              /* SANDD_EXIT_* */
-  int64_t wall_ns;         /* from start to reap, on the daemon */
+  uint32_t exit_code; /* if exited and signal is "" */
+  const char *signal; /* "KILL", or "" */
+  int reason;         /* SANDD_EXIT_* */
+  int64_t wall_ns;    /* from start to reap, on the daemon */
   int64_t user_ns, system_ns;
   uint64_t max_rss_bytes;
 
