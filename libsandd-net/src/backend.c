@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "internal.h"
 
@@ -113,6 +115,20 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
   return conn->listener ? on_server_event(conn, wsi, reason, in, len) : on_client_event(conn, reason, in, len);
 }
 
+static void last_poll(uv_handle_t *handle, void *last) {
+  if (handle->type == UV_POLL) {
+    *(uv_handle_t **)last = handle;
+  }
+}
+
+static void note_wakeup(sandd_net *net, int which) {
+  uv_handle_t *handle = NULL;
+  uv_os_fd_t fd;
+  uv_walk(&net->loop, last_poll, &handle);
+  net->wakeup_fd[which] = handle && !uv_fileno(handle, &fd) ? fd : -1;
+  net->wakeup[which] = handle;
+}
+
 static int make_context(sandd_net *net, int which) {
   void *loops[1] = {&net->loop};
   struct lws_context_creation_info info = {
@@ -133,12 +149,15 @@ static int make_context(sandd_net *net, int which) {
   if (net->context[which]) {
     return SANDD_NET_OK;
   }
-  log_init();
-  log_enter(net);
+  log_silence_backend();
   pthread_mutex_lock(&global_lock);
   net->context[which] = lws_create_context(&info);
   pthread_mutex_unlock(&global_lock);
-  return net->context[which] ? SANDD_NET_OK : SANDD_NET_SYSTEM;
+  if (!net->context[which]) {
+    return SANDD_NET_SYSTEM;
+  }
+  note_wakeup(net, which);
+  return SANDD_NET_OK;
 }
 
 static int make_vhost(sandd_net *net, backend_vhost *vhost, bool secure) {
@@ -300,18 +319,81 @@ static void destroy_context(sandd_net *net, int which) {
   pthread_mutex_unlock(&global_lock);
 }
 
+/* libwebsockets 4.1 closes its wake-up descriptor twice, now and when the loop runs: in a program with threads the second
+ * one would hit whatever another thread has opened meanwhile. So the number is taken in between. What takes it is a pipe,
+ * which can be told from anything else should a newer libwebsockets close once only. */
+typedef struct placeholder {
+  int fd;
+  dev_t dev;
+  ino_t ino;
+} placeholder;
+
+static bool place_held(const placeholder *place) {
+  struct stat st;
+  return place->fd >= 0 && !fstat(place->fd, &st) && st.st_dev == place->dev && st.st_ino == place->ino;
+}
+
+static void detach(uv_handle_t *handle) {
+  (void)handle;
+}
+
+static void close_detached(uv_handle_t *handle, void *unused) {
+  (void)unused;
+  if (!uv_is_closing(handle)) {
+    uv_close(handle, detach);
+  }
+}
+
+/* Another thread was quicker and has the number: the context is left behind in memory rather than its descriptor closed. */
+static void leave_behind(sandd_net *net, int which) {
+  net_log(net, SANDD_NET_LOG_WARN, "a libwebsockets context could not be freed safely and stays in memory");
+  net->wakeup[which]->close_cb = detach;
+  net->context[which] = NULL;
+  net->left_behind = true;
+}
+
+static void start_destroy(sandd_net *net, int which, placeholder *place) {
+  struct stat st = {0};
+  int ends[2] = {-1, -1}, fd = net->wakeup_fd[which];
+  place->fd = -1;
+  if (pipe2(ends, O_CLOEXEC) || fstat(ends[0], &st)) {
+    fd = -1; /* no descriptors at all: the race is the smaller evil */
+  }
+  destroy_context(net, which);
+  if (fd >= 0) {
+    *place = (placeholder){fcntl(ends[0], F_DUPFD_CLOEXEC, fd), st.st_dev, st.st_ino};
+    if (place->fd != fd) {
+      close(place->fd);
+      place->fd = -1;
+      leave_behind(net, which);
+    }
+  }
+  close(ends[0]);
+  close(ends[1]);
+}
+
 /* With a foreign loop a context goes in two steps: what it closes in the first has to be run off the loop before the
  * second frees the memory that those handles lie in. */
 void backend_free(sandd_net *net) {
-  bool any = net->context[BACKEND_PLAIN] || net->context[BACKEND_TLS];
-  for (int step = 0; any && step < 3; step++) {
-    for (int which = 0; which < BACKEND_COUNT; which++) {
-      if (net->context[which]) {
-        destroy_context(net, which);
-      }
+  placeholder places[BACKEND_COUNT] = {{.fd = -1}, {.fd = -1}};
+  for (int which = 0; which < BACKEND_COUNT; which++) {
+    if (net->context[which]) {
+      start_destroy(net, which, &places[which]);
     }
-    net_drain(net);
   }
+  net_drain(net);
+  for (int which = 0; which < BACKEND_COUNT; which++) {
+    if (place_held(&places[which])) {
+      close(places[which].fd);
+    }
+    if (net->context[which]) {
+      destroy_context(net, which);
+    }
+  }
+  if (net->left_behind) {
+    uv_walk(&net->loop, close_detached, NULL);
+  }
+  net_drain(net);
   while (!list_empty(&net->vhosts)) {
     free_vhost(LIST_ENTRY(net->vhosts.next, backend_vhost, node));
   }

@@ -65,7 +65,9 @@ static void tell_closed(sandd_conn *conn) {
                      : conn->error  ? sandd_net_error_name(conn->error)
                      : conn->reason ? conn->reason
                                     : "closed on this side";
-  if (conn->handler->closed && (conn->opened || !conn->listener)) {
+  if (conn->listener && !conn->opened) {
+    net_log(conn->net, SANDD_NET_LOG_DEBUG, "%s: ended without having become a WebSocket", conn->peer);
+  } else if (conn->handler->closed) {
     conn->handler->closed(conn, conn->error, conn->ws_code, text, conn->user);
   }
   conn_free(conn);

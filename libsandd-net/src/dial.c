@@ -298,8 +298,6 @@ static int set_up(sandd_net *net, dial *d, const sandd_dial_config *c, char *tex
   d->handler = *c->handler;
   d->insecure = c->insecure;
   d->timeout_ms = c->connect_timeout_ms ? c->connect_timeout_ms : DEFAULT_TIMEOUT_MS;
-  uv_update_time(&net->loop);
-  d->deadline_ms = uv_now(&net->loop) + d->timeout_ms;
   if (d->secure) {
     tls_files files = {.insecure = c->insecure, .ca = c->ca_file, .cert = c->cert_file, .key = c->key_file};
     return backend_tls(net, &files, &d->vhost, text, size);
@@ -331,6 +329,8 @@ int sandd_dial(sandd_net *net, const sandd_dial_config *config, sandd_conn **out
   if (conn) {
     conn->dial = d;
     d->conn = conn;
+    uv_update_time(&net->loop);
+    d->deadline_ms = uv_now(&net->loop) + d->timeout_ms;
     rc = resolve_start(conn);
   }
   if (rc) {

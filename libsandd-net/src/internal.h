@@ -86,6 +86,9 @@ struct sandd_net {
   size_t max_pull;
   uint8_t *pull_buf; /* LWS_PRE and max_pull bytes; touched by messages only, so big costs nothing */
   struct lws_context *context[BACKEND_COUNT];
+  uv_handle_t *wakeup[BACKEND_COUNT]; /* of the context's event descriptor */
+  int wakeup_fd[BACKEND_COUNT];
+  bool left_behind; /* a context that could not be freed */
   backend_vhost plain;
   list vhosts; /* backend_vhost with TLS */
   list conns;
@@ -174,8 +177,7 @@ struct dial {
 
 /* log.c */
 void net_log(const sandd_net *net, int level, const char *format, ...) __attribute__((format(printf, 3, 4)));
-void log_enter(sandd_net *net); /* libwebsockets' lines on this thread belong to net */
-void log_init(void);
+void log_silence_backend(void);
 
 /* backend.c */
 extern const lws_retry_bo_t backend_no_keepalive;

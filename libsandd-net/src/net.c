@@ -100,9 +100,7 @@ uv_loop_t *sandd_net_loop(sandd_net *net) {
 }
 
 void sandd_net_run(sandd_net *net) {
-  log_enter(net);
   uv_run(&net->loop, UV_RUN_DEFAULT);
-  log_enter(NULL);
 }
 
 static void on_turn_timeout(uv_timer_t *timer) {
@@ -115,7 +113,6 @@ static void on_turn_timer_closed(uv_handle_t *handle) {
 
 void sandd_net_turn(sandd_net *net, int timeout_ms) {
   uv_timer_t *timer = NULL;
-  log_enter(net);
   if (timeout_ms > 0 && (timer = malloc(sizeof *timer))) {
     uv_timer_init(&net->loop, timer);
     uv_update_time(&net->loop);
@@ -126,7 +123,6 @@ void sandd_net_turn(sandd_net *net, int timeout_ms) {
     uv_close((uv_handle_t *)timer, on_turn_timer_closed);
     uv_run(&net->loop, UV_RUN_NOWAIT);
   }
-  log_enter(NULL);
 }
 
 void sandd_net_stop(sandd_net *net) {
@@ -150,7 +146,6 @@ void sandd_net_free(sandd_net *net) {
   if (!net) {
     return;
   }
-  log_enter(net);
   while (!list_empty(&net->listeners)) {
     sandd_listener_free(LIST_ENTRY(net->listeners.next, sandd_listener, node));
   }
@@ -167,7 +162,6 @@ void sandd_net_free(sandd_net *net) {
     net_log(net, SANDD_NET_LOG_ERROR,
             "the loop still has open handles: somebody else's, which should have been closed");
   }
-  log_enter(NULL);
   free(net->pull_buf);
   free(net);
 }

@@ -34,8 +34,8 @@ typedef struct sandd_net_config {
 /* Makes a net with a loop of its own. config may be NULL and is copied.
  * out:    set on success only; to be freed with sandd_net_free.
  * errors: SANDD_NET_NOMEM, SANDD_NET_INVALID, SANDD_NET_SYSTEM.
- * Side effects: SIGPIPE becomes ignored in the process at the first listen or dial, and libwebsockets' log goes to the
- * nets' log callbacks instead of stderr. since: 0.1 */
+ * Side effects: SIGPIPE becomes ignored in the process at the first listen or dial, and libwebsockets' own log
+ * is silenced for the process. since: 0.1 */
 int sandd_net_new(sandd_net **out, const sandd_net_config *config);
 
 /* The loop, for timers, processes and pipes of the caller. It lives as long as the net; whoever opens a handle on it
