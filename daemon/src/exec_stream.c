@@ -31,6 +31,9 @@ void sandd_exec_stream_drop(sandd_exec_stream *stream, uint64_t now_us) {
   sandd_stream_release(stream->stream, now_us);
   free(stream);
   exec->execs->used = true;
+  if (!exec->streams && !exec->entry.retained && exec->phase == SANDD_EXEC_CLOSED) {
+    sandd_exec_expire(exec); // now, and not at the end of the turn: the next frame may ask for it
+  }
   sandd_exec_touch(exec);
 }
 
