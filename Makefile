@@ -94,7 +94,7 @@ SEED ?= 1
 sim: build ## The link simulator: N=disconnections SEED=first seed
 	@$(BUILD)/bin/sandd-sim --cuts $(N) --seed $(SEED)
 sim-mutants: build ## One protocol rule after the other turned off: the simulator must fail
-	@$(BUILD)/bin/sandd-sim --mutants
+	@tools/sim-mutants $(BUILD)
 
 .PHONY: bench bench-exec
 bench: bench-exec ## Every benchmark
