@@ -186,7 +186,9 @@ with sandd.Server("127.0.0.1", 0) as server, local_daemon(server) as daemon:
         what()
     except KeyboardInterrupt:
         print(time.monotonic(), flush=True)
-        print("streams", server.get_stats()["streams"], flush=True)
+    # An interrupted exec is cancelled; the other process goes on.
+    while server.get_stats()["streams"] > 1:
+        time.sleep(0.01)
     process.kill()
     process.wait()
     assert server.exec(daemon.id, "echo ok").stdout == "ok\\n"
@@ -198,10 +200,8 @@ with sandd.Server("127.0.0.1", 0) as server, local_daemon(server) as daemon:
 def test_ctrl_c_interrupts_a_waiting_call_at_once(what: str) -> None:
     done = subprocess.run([sys.executable, "-c", CTRL_C, what, "mark"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    sent, caught, streams, last = done.stdout.splitlines()
+    sent, caught, last = done.stdout.splitlines()
     assert float(caught) - float(sent) < 0.3
-    # An interrupted exec is cancelled; the other process goes on.
-    assert streams == "streams 1"
     assert last == "done"
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 import signal
 from typing import Any
@@ -90,6 +91,11 @@ class Result:
         return errors.from_status(raw.status, text, text_of(raw.errno_name))
 
 
+def _free(freed: list[bool], handle: Any) -> None:
+    freed.append(True)
+    lib.sandd_exec_free(handle)
+
+
 class Exec:
     """Opens a command; closed by close() or when the last reference goes, which cancels it if it still runs."""
 
@@ -100,7 +106,13 @@ class Exec:
         del server_handle  # or the traceback of an error would keep a closed server's memory
         if code != 0:
             raise open_error(code, failure, spec.daemon_id)
-        self.handle = ffi.gc(out[0], lib.sandd_exec_free)
+        # The collector of a cycle runs destructors in any order: who may come after ours must ask `freed`.
+        self._freed: list[bool] = []
+        self.handle = ffi.gc(out[0], functools.partial(_free, self._freed))
+
+    @property
+    def freed(self) -> bool:
+        return bool(self._freed)
 
     def wait(self, mask: int, deadline: Deadline) -> int:
         """Waits for a bit of mask, or the end: the bits that are so; 0 when the time has passed."""
@@ -125,6 +137,8 @@ class Exec:
 
     def over(self) -> bool:
         """True if it has ended, or can't be told any more."""
+        if self._freed:
+            return True
         bits: int = lib.sandd_exec_poll(self.handle)
         return bits < 0 or bool(bits & ENDED)
 

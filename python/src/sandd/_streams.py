@@ -50,17 +50,17 @@ class OutputPipe(io.RawIOBase):
 
     def readall(self) -> bytes:
         chunks = []
-        buffer = bytearray(_CHUNK)
-        with memoryview(buffer) as view:
-            while count := self.readinto(view):
-                chunks.append(bytes(view[:count]))
+        view = memoryview(bytearray(_CHUNK))
+        while count := self.readinto(view):
+            chunks.append(bytes(view[:count]))
         return b"".join(chunks)
 
     def close(self) -> None:
         """What still comes is thrown away; the process is not held up by it, and gets no SIGPIPE either."""
         if not self.closed:
-            lib.sandd_exec_discard(self._command.handle, self._channel)
             super().close()
+            if not self._command.freed:
+                lib.sandd_exec_discard(self._command.handle, self._channel)
 
 
 class InputPipe(io.RawIOBase):
@@ -76,8 +76,8 @@ class InputPipe(io.RawIOBase):
     def write(self, data: ReadableBuffer, /) -> int:
         self._checkClosed()
         view: Any = ffi.from_buffer(data)
-        if len(view) == 0:
-            return 0
+        if len(view) == 0 or self._command.freed:
+            return len(view)
         while True:
             count = lib.sandd_exec_write(self._command.handle, view, len(view), wait_ms(None))
             if count > 0:
@@ -91,5 +91,6 @@ class InputPipe(io.RawIOBase):
 
     def close(self) -> None:
         if not self.closed:
-            lib.sandd_exec_close_stdin(self._command.handle)
             super().close()
+            if not self._command.freed:
+                lib.sandd_exec_close_stdin(self._command.handle)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import logging
 import os
 import threading
@@ -111,7 +112,8 @@ class Server:
         if code != 0:
             raise listen_error(code, failure)
         # Whoever calls into the library holds a reference meanwhile: close() drops ours, and the last one frees it.
-        self._handle: Any = ffi.gc(out[0], lib.sandd_server_free)
+        self._freed: list[bool] = []
+        self._handle: Any = ffi.gc(out[0], functools.partial(_free, self._freed))
         self._lock = threading.Lock()
         self._on_connect: list[Callback] = []
         self._on_disconnect: list[Callback] = []
@@ -431,7 +433,8 @@ class Server:
                 return
             self._closed = True
         _servers.discard(self)
-        lib.sandd_server_close(self._handle)
+        if not self._freed:  # the collector of a cycle runs destructors in any order
+            lib.sandd_server_close(self._handle)
         self._dispatcher.stop()
         self._handle = None
         self._on_connect, self._on_disconnect = [], []
@@ -469,6 +472,11 @@ class Server:
         self._lock = threading.Lock()
         self._dispatcher.forget()
         ffi.release(self._handle)
+
+
+def _free(freed: list[bool], handle: Any) -> None:
+    freed.append(True)
+    lib.sandd_server_free(handle)
 
 
 def _infos(raw_list: Any) -> list[DaemonInfo]:

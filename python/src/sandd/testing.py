@@ -16,6 +16,7 @@ import tempfile
 import time
 import uuid
 import warnings
+import weakref
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -43,12 +44,12 @@ def find_program() -> str:
 
 
 class LocalDaemon:
-    """A daemon program that runs as a child of this process. Made by local_daemon()."""
+    """A daemon program that runs as a child of this process. Made by local_daemon(). Does not keep the server alive."""
 
     def __init__(
         self, server: Server, daemon_id: str, command: list[str], env: Mapping[str, str], token: str | None
     ) -> None:
-        self.server = server
+        self._server = weakref.ref(server)
         self.id = daemon_id
         self.command = command
         self._env = dict(env)
@@ -64,7 +65,8 @@ class LocalDaemon:
     @property
     def info(self) -> DaemonInfo | None:
         """What the server knows of it; None while it is not connected."""
-        return self.server.get_daemon(self.id)
+        server = self._server()
+        return None if server is None else server.get_daemon(self.id)
 
     @property
     def pid(self) -> int:
@@ -78,7 +80,10 @@ class LocalDaemon:
     def wait_connected(self, timeout: float = 30.0) -> None:
         """Returns when the server has it. Raises SanddError, with what it logged, if it ends or takes too long."""
         deadline = time.monotonic() + timeout
-        while not self.server.wait_for_daemon(self.id, timeout=0.2):
+        server = self._server()
+        if server is None:
+            raise SanddError("the server is gone")
+        while not server.wait_for_daemon(self.id, timeout=0.2):
             if self.process.poll() is not None:
                 raise SanddError(f"the daemon ended with {self.process.returncode}:\n{self.log()}")
             if time.monotonic() > deadline:
