@@ -30,7 +30,8 @@ SANDD_API int64_t sandd_stream_read(sandd_stream *stream, int channel, sandd_inb
 typedef enum sandd_reader_kind { SANDD_READER_HOLDS = 0, SANDD_READER_WATCHES = 1 } sandd_reader_kind;
 
 /* Sends a channel from ring: a cursor begins at start with credit for grant bytes.
- * A ring may have several (one per stream). kind WATCHES never holds the ring's bytes back: it gets Skip when it lags.
+ * Attach it while the event is handled that makes it possible (STREAM_OPENED, or the frame with the answer): a Window that
+ * comes for a channel without a ring is dropped. A ring may have several cursors (one per stream). kind WATCHES never holds the ring's bytes back: it gets Skip when it lags.
  * errors: SANDD_E_INVALID (start outside what the ring has), SANDD_E_STATE, SANDD_E_NOMEM. since: 0.1 */
 SANDD_API int sandd_stream_write(sandd_stream *stream, int channel, sandd_ring *ring, uint64_t start, uint64_t grant,
                                  sandd_reader_kind kind);
