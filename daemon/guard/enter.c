@@ -14,6 +14,7 @@
 #include "daemon/guard/guard.h"
 #include "daemon/guard/loop.h"
 #include "daemon/platform/linux/internal.h"
+#include "daemon/platform/system.h"
 
 #ifndef MFD_CLOEXEC
 #define MFD_CLOEXEC 1U
@@ -70,6 +71,7 @@ static int fail(sandd_platform_error *error, int number, const char *what) {
 int sandd_guard_enter(int argc, char **argv, sandd_platform_error *error) {
   (void)argc;
   memset(error, 0, sizeof(*error));
+  sandd_platform_init(); // or a pipe of ours could become descriptor 0
   int fds[2];
   if (pipe2(fds, O_CLOEXEC) != 0)
     return fail(error, errno, "no pipe can be made for the guard");

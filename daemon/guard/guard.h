@@ -13,7 +13,8 @@
 /* Splits this process in two: the caller goes on as the daemon, with a new pid, and the pid that was started becomes the
  * guard, which never returns. The guard passes signals on, reaps what lost its parent, ends with the daemon's exit code or
  * signal, and when the daemon ends, however that comes about, it first kills all that is left. It is fit to be pid 1.
- * Call it once, at the top of main, when the options are known to be good, before any thread.
+ * Call it once, at the top of main, when the options are known to be good, before any thread; it includes
+ * sandd_platform_init.
  * Returns 0 in the daemon; SANDD_PLATFORM_RESOURCE or SANDD_PLATFORM_SYSTEM with *error filled if there is no guard: then
  * nothing has happened.
  * A Ctrl-C or kill of the whole group reaches the daemon itself too: count a second INT or TERM within 100 ms as the

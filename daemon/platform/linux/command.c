@@ -50,15 +50,15 @@ static int check(const sandd_process_config *config, sandd_platform_error *error
 
 static int build_argv(sandd_command *command, const sandd_process_config *config, sandd_platform_error *error) {
   size_t count = config->argc > 0 ? config->argc : 3;
-  char **argv = sandd_arena_get(&command->arena, (count + 1) * sizeof(*argv));
-  char **script = sandd_arena_get(&command->arena, (count + 2) * sizeof(*script));
+  char **argv = sandd_pool_get(&command->pool, (count + 1) * sizeof(*argv));
+  char **script = sandd_pool_get(&command->pool, (count + 2) * sizeof(*script));
   if (argv == NULL || script == NULL)
     return no_memory(error);
   const char *shell = config->shell != NULL ? config->shell : sandd_platform_default_shell();
   sandd_bytes line[3] = {{shell, strlen(shell)}, {"-c", 2}, config->shell_line};
   const sandd_bytes *from = config->argc > 0 ? config->argv : line;
   for (size_t i = 0; i < count; i++)
-    if ((argv[i] = sandd_arena_join(&command->arena, from[i].data, from[i].len, NULL, 0)) == NULL)
+    if ((argv[i] = sandd_pool_join(&command->pool, from[i].data, from[i].len, NULL, 0)) == NULL)
       return no_memory(error);
   argv[count] = NULL;
   script[0] = (char *)(uintptr_t)sandd_platform_default_shell();
@@ -71,7 +71,7 @@ static int build_argv(sandd_command *command, const sandd_process_config *config
 
 /* The environment while it grows; the table finds the place of a name. */
 typedef struct {
-  sandd_arena *arena;
+  sandd_pool *pool;
   char **list;
   size_t count, mask;
   uint32_t *table; // index + 1
@@ -111,7 +111,7 @@ static bool set_entry(environment *env, const void *name, size_t len, char *entr
 }
 
 static bool set_pair(environment *env, sandd_bytes name, const void *value, size_t len) {
-  char *entry = sandd_arena_get(env->arena, name.len + len + 2);
+  char *entry = sandd_pool_get(env->pool, name.len + len + 2);
   if (entry == NULL)
     return false;
   memcpy(entry, name.data, name.len);
@@ -144,7 +144,7 @@ static bool inherit(environment *env, bool other_user) {
     size_t len = name_len(*p);
     if (is_ours_alone(*p, len) || (other_user && is_of_user(*p, len)))
       continue;
-    if (!set_entry(env, *p, len, sandd_arena_join(env->arena, *p, strlen(*p), NULL, 0)))
+    if (!set_entry(env, *p, len, sandd_pool_join(env->pool, *p, strlen(*p), NULL, 0)))
       return false;
   }
   return true;
@@ -178,8 +178,8 @@ static int build_env(sandd_command *command, const sandd_process_config *config,
   size_t slots = 16;
   while (slots < room * 2)
     slots *= 2;
-  environment env = {.arena = &command->arena, .mask = slots - 1};
-  env.list = sandd_arena_get(&command->arena, (room + SPARE_ENV + 1) * sizeof(*env.list));
+  environment env = {.pool = &command->pool, .mask = slots - 1};
+  env.list = sandd_pool_get(&command->pool, (room + SPARE_ENV + 1) * sizeof(*env.list));
   env.table = calloc(slots, sizeof(*env.table));
   bool ok = env.list != NULL && env.table != NULL && fill_env(&env, config, tag);
   if (ok) {
@@ -202,7 +202,7 @@ static int build_candidates(sandd_command *command, const char *path, sandd_plat
   size_t len = strlen(program), count = 1;
   for (const char *p = path; *p != 0; p++)
     count += *p == ':';
-  char **list = sandd_arena_get(&command->arena, (count + 1) * sizeof(*list));
+  char **list = sandd_pool_get(&command->pool, (count + 1) * sizeof(*list));
   if (list == NULL)
     return no_memory(error);
   command->plan.candidates = list;
@@ -214,8 +214,8 @@ static int build_candidates(sandd_command *command, const char *path, sandd_plat
   size_t used = 0;
   for (const char *p = path;; p++) {
     size_t part = strcspn(p, ":");
-    char *dir = sandd_arena_join(&command->arena, p, part, part > 0 ? "/" : "", part > 0);
-    char *full = dir != NULL ? sandd_arena_join(&command->arena, dir, strlen(dir), program, len) : NULL;
+    char *dir = sandd_pool_join(&command->pool, p, part, part > 0 ? "/" : "", part > 0);
+    char *full = dir != NULL ? sandd_pool_join(&command->pool, dir, strlen(dir), program, len) : NULL;
     if (full == NULL)
       return no_memory(error);
     list[used++] = full;
@@ -239,7 +239,7 @@ int sandd_command_build(sandd_command *command, const sandd_process_config *conf
   if (r == 0)
     r = build_candidates(command, path, error);
   if (r == 0 && config->cwd.len > 0) {
-    command->plan.cwd = sandd_arena_join(&command->arena, config->cwd.data, config->cwd.len, NULL, 0);
+    command->plan.cwd = sandd_pool_join(&command->pool, config->cwd.data, config->cwd.len, NULL, 0);
     if (command->plan.cwd == NULL)
       r = no_memory(error);
   }
@@ -254,6 +254,6 @@ int sandd_command_build(sandd_command *command, const sandd_process_config *conf
 }
 
 void sandd_command_free(sandd_command *command) {
-  sandd_arena_free(&command->arena);
+  sandd_pool_free(&command->pool);
   memset(&command->plan, 0, sizeof(command->plan));
 }

@@ -10,14 +10,14 @@
 #include "daemon/platform/process.h"
 
 /* Memory that is freed all at once. */
-typedef struct sandd_arena_chunk sandd_arena_chunk;
+typedef struct sandd_pool_chunk sandd_pool_chunk;
 typedef struct {
-  sandd_arena_chunk *head;
-} sandd_arena;
+  sandd_pool_chunk *head;
+} sandd_pool;
 
-void *sandd_arena_get(sandd_arena *arena, size_t size); // aligned to 16; NULL without memory
-char *sandd_arena_join(sandd_arena *arena, const void *a, size_t a_len, const void *b, size_t b_len);
-void sandd_arena_free(sandd_arena *arena);
+void *sandd_pool_get(sandd_pool *pool, size_t size); // aligned to 16; NULL without memory
+char *sandd_pool_join(sandd_pool *pool, const void *a, size_t a_len, const void *b, size_t b_len);
+void sandd_pool_free(sandd_pool *pool);
 
 /* Fills error and returns its kind. number is an errno, 0 for none; what is a sentence without the reason. */
 int sandd_error_set(sandd_platform_error *error, int kind, sandd_platform_at at, int number, const char *what);
@@ -29,7 +29,7 @@ const char *sandd_error_quote(char *out, size_t size, const void *data, size_t l
 
 typedef struct {
   sandd_child_plan plan;
-  sandd_arena arena;
+  sandd_pool pool;
   bool has_home, has_user, has_logname, has_shell; // set by the caller
   size_t env_count;                                // room for four more follows
   bool default_cwd;

@@ -28,7 +28,7 @@ static int find(const char *name, uint32_t uid, struct passwd *entry, char **buf
 static int set_groups(sandd_command *command, const struct passwd *entry) {
   int count = 64;
   for (;;) {
-    gid_t *groups = sandd_arena_get(&command->arena, (size_t)count * sizeof(*groups));
+    gid_t *groups = sandd_pool_get(&command->pool, (size_t)count * sizeof(*groups));
     if (groups == NULL)
       return ENOMEM;
     int room = count;
@@ -47,7 +47,7 @@ static int set_groups(sandd_command *command, const struct passwd *entry) {
 static bool add_env(sandd_command *command, bool present, const char *name, const char *value) {
   if (present || value == NULL)
     return true;
-  char *entry = sandd_arena_join(&command->arena, name, strlen(name), value, strlen(value));
+  char *entry = sandd_pool_join(&command->pool, name, strlen(name), value, strlen(value));
   if (entry == NULL)
     return false;
   command->plan.envp[command->env_count++] = entry;
@@ -70,7 +70,7 @@ static int apply(sandd_command *command, const struct passwd *entry) {
       !add_env(command, command->has_shell, "SHELL=", shell))
     return ENOMEM;
   if (command->default_cwd) {
-    command->plan.cwd = sandd_arena_join(&command->arena, home, strlen(home), NULL, 0);
+    command->plan.cwd = sandd_pool_join(&command->pool, home, strlen(home), NULL, 0);
     if (command->plan.cwd == NULL)
       return ENOMEM;
   }
@@ -79,7 +79,7 @@ static int apply(sandd_command *command, const struct passwd *entry) {
 
 // A number that the database does not know is a user all the same, with the one group of that number.
 static int apply_bare(sandd_command *command, uint32_t uid) {
-  gid_t *group = sandd_arena_get(&command->arena, sizeof(*group));
+  gid_t *group = sandd_pool_get(&command->pool, sizeof(*group));
   if (group == NULL)
     return ENOMEM;
   *group = uid;

@@ -4,32 +4,32 @@
 
 #include "daemon/platform/linux/internal.h"
 
-struct sandd_arena_chunk {
-  sandd_arena_chunk *next;
+struct sandd_pool_chunk {
+  sandd_pool_chunk *next;
   size_t used, size;
   _Alignas(16) char bytes[];
 };
 
 enum { CHUNK = 8192 - 64 };
 
-void *sandd_arena_get(sandd_arena *arena, size_t size) {
+void *sandd_pool_get(sandd_pool *pool, size_t size) {
   size = (size + 15) & ~(size_t)15;
-  sandd_arena_chunk *chunk = arena->head;
+  sandd_pool_chunk *chunk = pool->head;
   if (chunk == NULL || chunk->size - chunk->used < size) {
     size_t room = size > CHUNK ? size : CHUNK;
     chunk = malloc(sizeof(*chunk) + room);
     if (chunk == NULL)
       return NULL;
-    *chunk = (sandd_arena_chunk){.next = arena->head, .size = room};
-    arena->head = chunk;
+    *chunk = (sandd_pool_chunk){.next = pool->head, .size = room};
+    pool->head = chunk;
   }
   void *p = chunk->bytes + chunk->used;
   chunk->used += size;
   return p;
 }
 
-char *sandd_arena_join(sandd_arena *arena, const void *a, size_t a_len, const void *b, size_t b_len) {
-  char *p = sandd_arena_get(arena, a_len + b_len + 1);
+char *sandd_pool_join(sandd_pool *pool, const void *a, size_t a_len, const void *b, size_t b_len) {
+  char *p = sandd_pool_get(pool, a_len + b_len + 1);
   if (p == NULL)
     return NULL;
   if (a_len > 0)
@@ -40,10 +40,10 @@ char *sandd_arena_join(sandd_arena *arena, const void *a, size_t a_len, const vo
   return p;
 }
 
-void sandd_arena_free(sandd_arena *arena) {
-  while (arena->head != NULL) {
-    sandd_arena_chunk *next = arena->head->next;
-    free(arena->head);
-    arena->head = next;
+void sandd_pool_free(sandd_pool *pool) {
+  while (pool->head != NULL) {
+    sandd_pool_chunk *next = pool->head->next;
+    free(pool->head);
+    pool->head = next;
   }
 }
