@@ -8,6 +8,7 @@
 
 struct clone;
 struct wire_session;
+struct channel_progress;
 
 /* A message on its way. */
 typedef struct message {
@@ -50,6 +51,8 @@ typedef struct conn {
   uint8_t secret[64];
   size_t secret_len;
   uint64_t daemon_ack; /* in the newest packet of the daemon */
+  struct channel_progress *progress[2]; /* of what each side sends: oracle.c */
+  size_t n_progress[2];
   uint64_t number, slow_until, born, give_up_at;
 } conn;
 

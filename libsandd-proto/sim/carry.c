@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Connections: bytes in both directions, cuts, and ends that notice late or never. */
+#include "foreign.h"
 #include "world.h"
 
 #include <sandd/proto/trace.h>
@@ -19,7 +20,7 @@ void carry_drop(world *w, conn *c, side at) {
 }
 
 static void trace(const world *w, const conn *c, side from, const char *what, const uint8_t *data, size_t len) {
-  char text[4096];
+  static char text[1 << 16];
   if (!w->trace) return;
   sandd_trace_packet(data, len, text, sizeof text);
   printf("%8llu.%03llu conn %llu %s%s %s: ", (unsigned long long)w->now / 1000, (unsigned long long)w->now % 1000,
@@ -89,7 +90,10 @@ static void send(world *w, conn *c, side at) {
     EXPECT(w, len <= most, "a packet of %zu bytes, %zu are allowed", len, most);
     trace(w, c, at, c->out[at].hole ? "sends into the void" : "sends", buf, len);
     oracle_sent(w, c, at, buf, len);
-    pipe_put(&c->out[at], buf, len);
+    if (w->config.foreign)
+      foreign_put(w, c, at, buf, len);
+    else
+      pipe_put(&c->out[at], buf, len);
   }
   world_drain(w, at);
   close_end(w, c, at);
@@ -136,6 +140,8 @@ static void remove_conn(conn **at) {
   *at = c->next;
   pipe_clear(&c->out[0]);
   pipe_clear(&c->out[1]);
+  free(c->progress[0]);
+  free(c->progress[1]);
   free(c);
 }
 

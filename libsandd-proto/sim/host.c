@@ -138,7 +138,7 @@ static void tell(world *w, hosted *s) {
   EXPECT(w, !sandd_stream_end(s->stream, &(sandd_status){.code = STATUS(OK)}, w->now), "End can't be sent");
 }
 
-static void progress(world *w, hosted_exec *x) {
+static void tell_all(world *w, hosted_exec *x) {
   if (x->exited)
     for (int c = 1; c < 3; c++)
       if (sandd_ring_end(x->out[c].ring) >= x->out[c].total) sandd_ring_finish(x->out[c].ring);
@@ -155,7 +155,7 @@ static void exit_exec(world *w, hosted_exec *x, bool killed) {
   x->killed = killed;
   if (killed) cut_short(x);
   sandd_inbox_discard(x->in.inbox, w->now);
-  progress(w, x);
+  tell_all(w, x);
 }
 
 /* The holder before is told, and lets go of stdin. */
@@ -308,7 +308,7 @@ static void run(world *w, hosted_exec *x) {
     cut_short(x);
     x->drain = true;
   }
-  progress(w, x);
+  tell_all(w, x);
 }
 
 static void free_exec(hosted_exec *x) {

@@ -51,10 +51,9 @@ static void ended(world *w, wire_log *log, side from, uint64_t id) {
 static void numbered(world *w, conn *c, side from, const wire_frame *frame) {
   EXPECT(w, c->session, "a control frame of the %s before Welcome", side_name[from]);
   wire_log *log = &c->session->by[from];
-  logged entry = {.stream_id = frame->stream_id, .body = frame->body, .hash = hash_bytes(frame->data, frame->len, 0)};
   if (frame->seq <= log->n) {
     logged *was = &log->frames[frame->seq - 1];
-    EXPECT(w, was->stream_id == entry.stream_id && was->body == entry.body && was->hash == entry.hash,
+    EXPECT(w, was->len == frame->whole_len && !memcmp(was->frame, frame->whole, was->len),
            "control frame %llu of the %s differs when sent again", (unsigned long long)frame->seq, side_name[from]);
     return;
   }
@@ -65,8 +64,29 @@ static void numbered(world *w, conn *c, side from, const wire_frame *frame) {
     log->frames = realloc(log->frames, log->cap * sizeof *log->frames);
     EXPECT(w, log->frames, "no memory");
   }
-  log->frames[log->n++] = entry;
+  logged *entry = &log->frames[log->n++];
+  *entry = (logged){.stream_id = frame->stream_id, .body = frame->body, .len = frame->whole_len, .frame = sim_alloc(frame->whole_len)};
+  memcpy(entry->frame, frame->whole, frame->whole_len);
   if (frame->body == BODY_END || frame->body == BODY_RESET) ended(w, log, from, frame->stream_id);
+}
+
+/* On one connection no byte of a channel goes out twice, nor with a gap: only a new one starts again. */
+static void moved(world *w, conn *c, side from, const wire_frame *frame) {
+  uint64_t a, b;
+  int channel;
+  EXPECT(w, wire_range(frame, &channel, &a, &b) && b > a, "the %s sent an empty Data or Skip", side_name[from]);
+  channel_progress *p = c->progress[from];
+  size_t i = 0;
+  while (i < c->n_progress[from] && (p[i].stream_id != frame->stream_id || p[i].channel != channel)) i++;
+  if (i == c->n_progress[from]) {
+    p = c->progress[from] = realloc(p, (i + 1) * sizeof *p);
+    EXPECT(w, p, "no memory");
+    p[i] = (channel_progress){.stream_id = frame->stream_id, .channel = channel, .next = a};
+    c->n_progress[from]++;
+  }
+  EXPECT(w, p[i].next == a, "the %s sends offset %llu of channel %d of stream %llu after %llu on one connection", side_name[from],
+         (unsigned long long)a, channel, (unsigned long long)frame->stream_id, (unsigned long long)p[i].next);
+  p[i].next = b;
 }
 
 void oracle_sent(world *w, conn *c, side from, const uint8_t *data, size_t len) {
@@ -81,6 +101,7 @@ void oracle_sent(world *w, conn *c, side from, const uint8_t *data, size_t len) 
     if (from == SIDE_DAEMON) c->daemon_ack = packet.ack;
     while ((got = wire_next(&packet, &frame)) == 1) {
       if (frame.seq) numbered(w, c, from, &frame);
+      if (frame.body == BODY_DATA || frame.body == BODY_SKIP) moved(w, c, from, &frame);
       if (frame.body == BODY_WELCOME) welcome(w, c, &frame);
       if (frame.body == BODY_HELLO) world_hello_sent(w, frame.data, frame.len);
       if (frame.body == BODY_WINDOW) w->stats.windows++;
@@ -128,6 +149,7 @@ void oracle_free(world *w) {
     wire_session *s = w->sessions;
     w->sessions = s->next;
     for (int i = 0; i < 2; i++) {
+      for (size_t n = 0; n < s->by[i].n; n++) free(s->by[i].frames[n].frame);
       free(s->by[i].frames);
       free(s->by[i].ends);
     }

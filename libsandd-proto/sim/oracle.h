@@ -7,8 +7,10 @@
 /* Watches the wire and the events, and knows what must never happen there. */
 
 typedef struct logged {
-  uint64_t stream_id, hash;
+  uint64_t stream_id;
   int body;
+  size_t len; /* of the whole frame, encoded */
+  uint8_t *frame;
 } logged;
 
 /* The control frames that one side of a session has numbered. */
@@ -31,6 +33,12 @@ typedef struct wire_session {
   bool daemon_gave_up, goodbye_said, lost_at_server;
   wire_log by[2];
 } wire_session;
+
+/* Where a channel's sender is on a connection. */
+typedef struct channel_progress {
+  uint64_t stream_id, next;
+  int channel;
+} channel_progress;
 
 /* A side has put a packet on the wire. */
 void oracle_sent(struct world *w, conn *c, side from, const uint8_t *data, size_t len);

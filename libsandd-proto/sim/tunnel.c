@@ -18,6 +18,7 @@ typedef struct tunnel {
   bool mine, told_end, reset, ended, closed, sent_end;
   int status;
   uint64_t n, expected, nap;
+  uint64_t reset_at; /* offset + 1 that was received when this side reset it */
   sandd_stream *stream;
   writer out;
   reader in;
@@ -134,9 +135,11 @@ void tunnel_event(world *w, const sandd_event *event) {
     t->status = event->status;
   } else if (event->type == SANDD_EVENT_STREAM_CLOSED) {
     EXPECT(w, t->ended && !t->closed, "CLOSED before ENDED, or twice");
+    EXPECT(w, !t->reset_at || sandd_inbox_next(t->in.inbox) + 1 == t->reset_at, "bytes were taken after this side's Reset");
     t->closed = true;
     if (t->status == STATUS(SESSION_LOST)) forget(w, t);
   } else {
+    EXPECT(w, !t->reset_at, "a frame after this side's Reset");
     EXPECT(w, t->mine && event->frame->body_case == SANDD__V1__FRAME__BODY_EXEC_STARTED, "a tunnel got frame %d",
            (int)event->frame->body_case);
   }
@@ -173,6 +176,7 @@ static bool step(world *w, tunnel *t) {
     int error = sandd_stream_reset(t->stream, &(sandd_status){.code = STATUS(CANCELLED)}, w->now);
     EXPECT(w, !error, "Reset of a tunnel: %s", sandd_error_text(error));
     t->reset = true;
+    t->reset_at = sandd_inbox_next(t->in.inbox) + 1;
     w->stats.resets++;
   }
   return false;

@@ -49,7 +49,7 @@ int wire_next(wire_packet *packet, wire_frame *frame) {
   while ((got = next_field(&packet->at, packet->end, &f)) == 1 && f.number != 2) {}
   if (got != 1) return got;
   if (!f.data) return -1;
-  *frame = (wire_frame){0};
+  *frame = (wire_frame){.whole = f.data, .whole_len = (size_t)f.value};
   const uint8_t *at = f.data, *end = f.data + f.value;
   while ((got = next_field(&at, end, &inner)) == 1) {
     if (inner.data) {
@@ -63,4 +63,18 @@ int wire_next(wire_packet *packet, wire_frame *frame) {
     }
   }
   return got == 0 ? 1 : -1;
+}
+
+bool wire_range(const wire_frame *frame, int *channel, uint64_t *from, uint64_t *to) {
+  const uint8_t *at = frame->data, *end = frame->data + frame->len;
+  field f;
+  int got;
+  *channel = 0;
+  *from = *to = 0;
+  while ((got = next_field(&at, end, &f)) == 1) {
+    if (f.number == 1) *channel = (int)f.value;
+    if (f.number == 2) *from = f.value;
+    if (f.number == 3) *to = f.data ? *from + f.value : f.value;
+  }
+  return got == 0;
 }

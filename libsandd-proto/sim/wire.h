@@ -23,6 +23,8 @@ typedef struct wire_frame {
   int body;
   const uint8_t *data; /* the encoded body */
   size_t len;
+  const uint8_t *whole; /* the encoded frame */
+  size_t whole_len;
 } wire_frame;
 
 typedef struct wire_packet {
@@ -34,5 +36,7 @@ typedef struct wire_packet {
 bool wire_begin(wire_packet *packet, const uint8_t *data, size_t len);
 /* The next frame: 1, 0 at the end, -1 for garbage. */
 int wire_next(wire_packet *packet, wire_frame *frame);
+/* The channel, first offset and end of a Data or Skip. False for garbage. */
+bool wire_range(const wire_frame *frame, int *channel, uint64_t *from, uint64_t *to);
 
 #endif

@@ -41,6 +41,7 @@ static void choose_config(world *w) {
   c->session_retention = PICK(r, 1500, 4000) * MS;
   c->exec_retention = 2 * c->session_retention + 4 * c->heartbeat + 2000 * MS;
   c->big = 60000;
+  c->foreign = chance_of(r, .4);
   c->pause = .04;
   c->gap = (double)PICK(r, 100, 30, 15) / 100;
 }

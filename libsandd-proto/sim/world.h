@@ -23,6 +23,7 @@ typedef struct config {
   uint64_t streams, table, control, window, channels, rings, recv, ring, keep, message;
   uint64_t session_retention, exec_retention, heartbeat;
   uint64_t big;         /* bytes of a long output */
+  bool foreign;         /* peers pack frames as this library does not */
   double pause, gap;    /* jobs whose reader stops for ever; how long between cuts */
 } config;
 
