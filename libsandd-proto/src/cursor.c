@@ -62,8 +62,9 @@ const char *sandd_cursor_window(sandd_cursor *cursor, uint64_t next, uint64_t co
   if (next > OFFSET_MAX || consumed > OFFSET_MAX || limit > OFFSET_MAX) return "Window has an offset above 2^62";
   if (consumed > next) return "Window consumed more than was received";
   if (next > cursor->most_sent) return "Window received more than was sent";
-  if (next < cursor->next || consumed < cursor->consumed || limit < cursor->limit) return "Window goes back";
+  if (next < cursor->next || consumed < cursor->told || limit < cursor->limit) return "Window goes back";
   cursor->next = next;
+  cursor->told = consumed;
   cursor->limit = limit;
   if (cursor->wait || !RULE(cursor->ring->endpoint, RESTART_ONCE)) {
     cursor->wait = false;

@@ -21,6 +21,7 @@ bool sandd_daemon_hello(sandd_link *link) {
     resume.secret = (ProtobufCBinaryData){.len = session->secret_len, .data = session->secret};
     resume.last_seq = session->in_seq;
     hello.resume = &resume;
+    link->offered = true;
   }
   frame.body_case = B(HELLO);
   frame.hello = &hello;
@@ -58,6 +59,10 @@ static void no_memory(sandd_link *link, uint64_t now_us) {
 
 static void resumed(sandd_link *link, const Sandd__V1__Welcome *welcome, uint64_t now_us) {
   sandd_session *session = link->endpoint->session;
+  if (!session && link->offered) { /* its time passed while Hello was on its way */
+    sandd_link_drop(link, STATUS(SESSION_LOST), 1000, "the session was given up in the meantime", now_us);
+    return;
+  }
   if (!session || welcome->session_id.len != session->id_len ||
       memcmp(welcome->session_id.data, session->id, session->id_len)) {
     sandd_link_violation(link, STATUS(PROTOCOL_ERROR), "Welcome resumes a session that was not offered", now_us);

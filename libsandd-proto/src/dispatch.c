@@ -92,7 +92,7 @@ static void data_frame(sandd_link *link, const Frame *frame, uint64_t now_us) {
       wrong(link, "a data frame of a finished stream", now_us);
     return;
   }
-  if (stream->mine && !stream->answer_in && !stream->end_in) {
+  if (stream->mine && !stream->answer_in && !stream->end_in && !stream->reset_out) {
     wrong(link, "a data frame before the answer", now_us);
     return;
   }

@@ -337,7 +337,7 @@ int sandd_link_pull(sandd_link *link, uint8_t *buf, size_t cap, size_t *len, uin
   sandd_session *session = link->state == LINK_UP ? link->session : NULL;
   size_t most = sandd_link_pull_cap(link);
   packet_writer writer;
-  packet_begin(&writer, buf, cap < most ? cap : most, session ? session->in_seq : 0);
+  packet_begin(&writer, buf, cap < most ? cap : most, session ? (link->last_ack = session->in_seq) : link->last_ack);
   if (link->state == LINK_CLOSING && !link->first) {
     pull_last(link, &writer);
     *len = writer.len;

@@ -341,7 +341,11 @@ void sandd_server_link_gone(sandd_link *link, uint64_t now_us) {
   LIST_EACH(&link->endpoint->probes, node) {
     sandd_link *waiting = SANDD_OF(node, sandd_link, probe_node);
     if (waiting->old != link) continue;
-    end_probe(waiting, now_us);
+    /* Not here: the caller is in the middle of dropping something. The tick goes on with it, at once. */
+    waiting->old = NULL;
+    waiting->probe_until = now_us;
+    list_remove(&waiting->probe_node);
+    list_insert(link->endpoint->probes.next, &waiting->probe_node);
     return;
   }
 }

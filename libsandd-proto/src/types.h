@@ -87,6 +87,7 @@ typedef struct sandd_cursor {
   sandd_stream *stream;
   int channel;
   uint64_t sent, most_sent, next, consumed, limit;
+  uint64_t told; /* consumed of the newest Window: stdin that changed hands may be below where this writer began */
   bool watches;
   bool wait; /* resumed: silent until the reader's first Window */
 } sandd_cursor;
@@ -203,6 +204,8 @@ struct sandd_link {
   unsigned n_replies;
   bool beat_due;
   uint64_t stamp, next_control, ack_due;
+  uint64_t last_ack; /* that went out: Goodbye repeats it */
+  bool offered;      /* daemon: Hello asked to resume */
   uint64_t born, received, deadline, beat_at, round_trip;
   uint64_t proof;   /* after a clock jump: only the reply to this stamp is a sign of life */
   bool suspect;     /* one tick found it silent for too long */
