@@ -369,9 +369,8 @@ void sandd_conn_abort(sandd_conn *conn) {
   }
   conn->aborted = true;
   conn_fail(conn, SANDD_NET_ABORTED, "aborted on this side");
-  if (conn->phase == CONN_RESOLVING && conn->dial->resolving) {
-    uv_cancel((uv_req_t *)&conn->dial->request);
-    return;
+  if (conn->phase == CONN_RESOLVING) {
+    resolve_forget(conn->dial);
   }
   if (conn->phase == CONN_OPEN || conn->phase == CONN_UPGRADING || conn->phase == CONN_CLOSING) {
     conn->phase = CONN_CLOSING;

@@ -14,6 +14,7 @@ void dial_free(dial *d) {
   if (!d) {
     return;
   }
+  resolve_forget(d);
   backend_release(d->vhost);
   if (d->token) {
     explicit_bzero(d->token, strlen(d->token));
@@ -222,8 +223,8 @@ void dial_attempt_due(sandd_conn *conn) {
   char text[TEXT_SIZE];
   if (conn->phase == CONN_RESOLVING) {
     snprintf(text, sizeof text, "%s did not resolve within %u ms", d->host, d->timeout_ms);
-    conn_fail(conn, SANDD_NET_TIMEOUT, text);
-    uv_cancel((uv_req_t *)&d->request);
+    resolve_forget(d);
+    fail(conn, SANDD_NET_TIMEOUT, text);
     return;
   }
   if (!d->tcp_connected) {

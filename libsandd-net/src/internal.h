@@ -130,6 +130,7 @@ typedef enum conn_phase {
 } conn_phase;
 
 typedef struct dial dial;
+typedef struct lookup lookup;
 
 struct sandd_conn {
   list node;
@@ -158,8 +159,7 @@ struct dial {
   sandd_conn *conn;
   sandd_conn_handler handler;
   backend_vhost *vhost;
-  uv_getaddrinfo_t request;
-  bool resolving;
+  lookup *lookup; /* while resolving */
   bool secure, insecure;
   bool tcp_connected, tls_done;
   uint64_t deadline_ms;
@@ -223,6 +223,7 @@ sandd_conn *dial_of_ssl(sandd_net *net, const SSL *ssl);
 
 /* resolve.c */
 int resolve_start(sandd_conn *conn);
+void resolve_forget(dial *d); /* its result is wanted no more */
 
 /* url.c */
 int url_parse(const char *url, dial *d, char *text, size_t text_size);

@@ -5,7 +5,7 @@
 
 #include "internal.h"
 
-#define FREE_TIMEOUT_MS 10000
+#define FREE_TIMEOUT_MS 5000
 
 static void on_stop(uv_async_t *async) {
   sandd_net *net = async->data;
@@ -137,8 +137,11 @@ static void abort_all(sandd_net *net) {
 
 void net_drain(sandd_net *net) {
   uint64_t give_up = uv_hrtime() + FREE_TIMEOUT_MS * 1000000ull;
-  while (uv_loop_alive(&net->loop) && uv_hrtime() < give_up) {
+  for (int turns = 0; uv_loop_alive(&net->loop) && uv_hrtime() < give_up; turns++) {
     uv_run(&net->loop, UV_RUN_NOWAIT);
+    if (turns > 100) {
+      uv_sleep(5); /* a look-up, most likely */
+    }
   }
 }
 

@@ -33,17 +33,20 @@ static void ready(sandd_conn *conn) {
   conn_deadline(conn, uv_now(&conn->net->loop));
 }
 
-static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *found) {
-  sandd_conn *conn = request->data;
+/* A look-up that is under way can't be stopped; it may outlive its conn. */
+struct lookup {
+  uv_getaddrinfo_t request;
+  sandd_conn *conn; /* NULL: nobody wants to know any more */
+};
+
+static void take_result(sandd_conn *conn, int status, const struct addrinfo *found) {
   dial *d = conn->dial;
   char text[TEXT_SIZE + 300];
-  d->resolving = false;
-  for (struct addrinfo *ai = found; !status && ai; ai = ai->ai_next) {
+  for (const struct addrinfo *ai = found; !status && ai; ai = ai->ai_next) {
     if ((ai->ai_family == AF_INET || ai->ai_family == AF_INET6) && take(d, ai->ai_addr, ai->ai_addrlen)) {
       conn_fail(conn, SANDD_NET_NOMEM, "no memory for the addresses");
     }
   }
-  uv_freeaddrinfo(found);
   if (status) {
     snprintf(text, sizeof text, "%s does not resolve: %s", d->host, uv_strerror(status));
     conn_fail(conn, SANDD_NET_RESOLVE, text);
@@ -52,6 +55,24 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
     conn_fail(conn, SANDD_NET_RESOLVE, text);
   }
   ready(conn);
+}
+
+static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *found) {
+  lookup *l = request->data;
+  if (l->conn) {
+    l->conn->dial->lookup = NULL;
+    take_result(l->conn, status, found);
+  }
+  uv_freeaddrinfo(found);
+  free(l);
+}
+
+void resolve_forget(dial *d) {
+  if (d->lookup) {
+    d->lookup->conn = NULL;
+    uv_cancel((uv_req_t *)&d->lookup->request);
+    d->lookup = NULL;
+  }
 }
 
 /* Addresses and localhost (RFC 6761) need no resolver: libuv's starts a pool of threads. */
@@ -73,11 +94,17 @@ int resolve_start(sandd_conn *conn) {
     return rc;
   }
   conn->phase = CONN_RESOLVING;
-  d->request.data = conn;
-  if (uv_getaddrinfo(&conn->net->loop, &d->request, on_resolved, d->host, NULL, &hints)) {
+  lookup *l = calloc(1, sizeof *l);
+  if (!l) {
+    return SANDD_NET_NOMEM;
+  }
+  l->conn = conn;
+  l->request.data = l;
+  if (uv_getaddrinfo(&conn->net->loop, &l->request, on_resolved, d->host, NULL, &hints)) {
+    free(l);
     return SANDD_NET_SYSTEM;
   }
-  d->resolving = true;
+  d->lookup = l;
   conn_deadline(conn, d->deadline_ms);
   return SANDD_NET_OK;
 }
