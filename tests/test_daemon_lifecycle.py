@@ -79,8 +79,9 @@ def test_term_says_goodbye_and_leaves_no_child(server: sandd.Server, local: Loca
     assert daemon.stop() == 0
     assert not marked(mark)
     assert server.get_daemon(daemon.id) is None
-    with pytest.raises(sandd.SanddError):
-        process.wait(10)
+    assert process.wait(10) == -9
+    with pytest.raises(sandd.DaemonNotFound):
+        server.exec(daemon.id, "true")
 
 
 @pytest.mark.parametrize("who", ["guard", "daemon", "both"])
