@@ -87,6 +87,8 @@ static void log_event(sandd_daemon *daemon, const sandd_event *event) {
               event->text);
     break;
   case SANDD_EVENT_REFUSED:
+    sandd_log(SANDD_LOG_WARN, "no session: %s%s%s", sandd_status_name(event->status),
+              event->text && *event->text ? ": " : "", event->text ? event->text : "");
     if (event->status == SANDD_CODE(ALREADY_CONNECTED)) {
       sandd_log(SANDD_LOG_WARN, "a daemon called \"%s\" is connected already; each needs an id of its own",
                 sandd_endpoint_daemon_id(daemon->endpoint));

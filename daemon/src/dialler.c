@@ -18,7 +18,7 @@ struct sandd_dialler {
   uv_timer_t timer;
   bool stopped, busy;
   bool dialled_before; /* the options were good enough for a dial */
-  int refused_status;  /* of this connection's REFUSED; 0: none */
+  int ended_status;    /* with which the server ended this connection's session or opening; 0: it did not */
   uint64_t hint_us;
 };
 
@@ -103,7 +103,7 @@ void sandd_dialler_start(sandd_dialler *dialler) {
                               .insecure = options->insecure,
                               .handler = sandd_carrier_handler(),
                               .user = dialler->config.carrier};
-  dialler->refused_status = 0;
+  dialler->ended_status = 0;
   int error = sandd_dial(dialler->config.net, &config, &conn, why, sizeof(why));
   sandd_token_free(token);
   dialler->busy = !error;
@@ -133,11 +133,9 @@ bool sandd_dialler_busy(const sandd_dialler *dialler) {
 void sandd_dialler_event(sandd_dialler *dialler, const sandd_event *event) {
   if (event->type == SANDD_EVENT_SESSION_UP) {
     sandd_backoff_up(&dialler->backoff, sandd_clock_now_us());
-  } else if (event->type == SANDD_EVENT_REFUSED) {
-    dialler->refused_status = event->status;
+  } else if (event->type == SANDD_EVENT_REFUSED || event->type == SANDD_EVENT_SESSION_LOST) {
+    dialler->ended_status = event->status;
     dialler->hint_us = event->retry_after_us;
-    sandd_log(SANDD_LOG_WARN, "the server ended the session: %s%s%s", sandd_status_name(event->status),
-              event->text && *event->text ? ": " : "", event->text ? event->text : "");
   }
 }
 
@@ -149,10 +147,10 @@ void sandd_dialler_ended(sandd_dialler *dialler, int error, uint16_t ws_code, co
   }
   sandd_log(SANDD_LOG_WARN, "no connection to %s: %s (%s, close code %u)", options->server_url, text,
             sandd_net_error_name(error), (unsigned)ws_code);
-  if (dialler->refused_status == SANDD_CODE(UNAUTHENTICATED) ||
-      dialler->refused_status == SANDD_CODE(UNSUPPORTED_VERSION)) {
+  if (dialler->ended_status == SANDD_CODE(UNAUTHENTICATED) ||
+      dialler->ended_status == SANDD_CODE(UNSUPPORTED_VERSION)) {
     sandd_log(SANDD_LOG_ERROR, "the server does not want this daemon (%s): it ends, as dialling again can't help",
-              sandd_status_name(dialler->refused_status));
+              sandd_status_name(dialler->ended_status));
     give_up(dialler, 1);
     return;
   }

@@ -34,7 +34,7 @@ void sandd_dialler_stop(sandd_dialler *dialler);
 /* A connection is there or on its way. */
 bool sandd_dialler_busy(const sandd_dialler *dialler);
 
-/* The endpoint's event: SESSION_UP and REFUSED matter here. */
+/* The endpoint's event: whether a session came up, and with which status the server ended it, matter here. */
 void sandd_dialler_event(sandd_dialler *dialler, const sandd_event *event);
 /* The carrier's dial_ended. */
 void sandd_dialler_ended(sandd_dialler *dialler, int error, uint16_t ws_code, const char *text);
