@@ -9,8 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 TOP = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("SANDD_BUILD_DIR", TOP / "build"))
 
@@ -30,7 +28,6 @@ class Server(sandd.Server):
 """
 
 
-@pytest.mark.skipif(not (BUILD / "lib" / "libsandd-server.a").exists(), reason="there is no libsandd-server yet")
 def test_the_program_of_the_readme_runs(tmp_path: Path):
     (program,) = re.findall(r"^```python\n(.*?)^```$", (TOP / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     assert program.count("\n") <= 25
