@@ -244,7 +244,8 @@ struct  Sandd__V1__ExecOpen
   char *instance;
   /*
    * Time since the caller first tried to start this exec_id; 0 for a first try. An id that the daemon does not know is
-   * started only if this is below exec_retention by twice session_retention, else FAILED_PRECONDITION. Unit: ns. Since 1.
+   * started only if this is 0, or below exec_retention by twice session_retention and four heartbeat intervals (so long
+   * an opening may be under way), else FAILED_PRECONDITION. Unit: ns. Since 1.
    */
   int64_t age_ns;
   /*
