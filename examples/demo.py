@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 import sandd
 from sandd.testing import LocalDaemon, local_daemon
@@ -40,6 +41,7 @@ class Cable:
         self.target = port
         self.cuts = 0
         self.open: list[socket.socket] = []
+        self.lock = threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"ws://127.0.0.1:{self.listener.getsockname()[1]}/ws"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -51,7 +53,8 @@ class Cable:
                 far = socket.create_connection(("127.0.0.1", self.target))
             except OSError:
                 return
-            self.open += [near, far]
+            with self.lock:
+                self.open += [near, far]
             for source, sink in ((near, far), (far, near)):
                 threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
 
@@ -59,17 +62,17 @@ class Cable:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 sink.sendall(data)
-        for end in (source, sink):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_RDWR)
+        source.close()
 
     def cut(self) -> None:
         """Ends the connection at once, in both directions."""
-        ends, self.open = self.open, []
+        with self.lock:
+            ends, self.open = self.open, []
         for end in ends:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-            end.close()
         self.cuts += 1
 
     def close(self) -> None:
@@ -87,7 +90,7 @@ def show_daemons(server: sandd.Server) -> None:
 
 def run_commands(server: sandd.Server) -> None:
     title("Commands on all of them at the same time:")
-    jobs = {
+    jobs: dict[str, tuple[str, Callable[[sandd.CommandResult], bool]]] = {
         "worker-1": ("uname -sm", lambda r: r.success and bool(r.stdout)),
         "worker-2": ("seq 1 100000 | sha256sum", lambda r: r.stdout.split()[0] == DIGEST_OF_SEQ),
         "worker-3": ("echo oops >&2; exit 3", lambda r: (r.exit_code, r.stderr) == (3, "oops\n")),
@@ -169,11 +172,13 @@ def main() -> int:
 
         start("worker-1", server.url, "blue")
         start("worker-2", server.url, "blue")
-        start("worker-3", cable.url, "green")
+        far = start("worker-3", cable.url, "green")
         show_daemons(server)
         run_commands(server)
         show_errors(server)
         stream_and_cut(server, cable)
+        if failed:
+            print(f"\nThe log of worker-3:\n{far.log()}", file=sys.stderr)
     if failed:
         print(f"\nNot as it must be: {'; '.join(failed)}", file=sys.stderr)
         return 1
