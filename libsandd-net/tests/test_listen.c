@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -228,6 +229,58 @@ START_TEST(two_hundred_connections_live_side_by_side) {
 }
 END_TEST
 
+START_TEST(running_out_of_descriptors_is_told_and_passes) {
+  struct rlimit old, tight;
+  world w;
+  world_start(&w);
+  world_listen(&w, (sandd_listen_config){0});
+  getrlimit(RLIMIT_NOFILE, &old);
+  int next = dup(0);
+  close(next);
+  tight = old;
+  tight.rlim_cur = (rlim_t)next + 1; /* for the client's end alone */
+  setrlimit(RLIMIT_NOFILE, &tight);
+  int fd = raw_connect(sandd_listener_port(w.listener));
+  raw_upgrade(fd, "Sec-WebSocket-Protocol: sandd.v1\r\n");
+  WAIT_FOR(&w, strstr(w.log, "cannot accept"));
+  setrlimit(RLIMIT_NOFILE, &old);
+  WAIT_FOR(&w, w.accepted_count == 1);
+  close(fd);
+  world_stop(&w);
+}
+END_TEST
+
+START_TEST(more_connections_than_fd_limit_are_turned_away_and_the_others_stay) {
+  enum { COUNT = 12 };
+  peer *peers[COUNT];
+  unsigned open = 0, closed = 0;
+  world w;
+  world server;
+  world_start(&w);
+  memset(&server, 0, sizeof server);
+  sandd_net_config config = {.size = sizeof config, .fd_limit = 4};
+  ck_assert_int_eq(sandd_net_new(&server.net, &config), 0);
+  world_listen(&server, (sandd_listen_config){.cert_file = _i ? certificate("server.pem") : NULL,
+                                              .key_file = _i ? certificate("server.key") : NULL});
+  for (int i = 0; i < COUNT; i++) {
+    peers[i] = world_dial(&w, (sandd_dial_config){.url = world_url(&server, _i ? "wss" : "ws"), .insecure = _i});
+  }
+  for (uint64_t give_up = now_ms() + 10000; open + closed < COUNT;) {
+    ck_assert_msg(now_ms() < give_up, "%u open, %u closed", open, closed);
+    sandd_net_turn(w.net, 1);
+    sandd_net_turn(server.net, 1);
+    open = closed = 0;
+    for (int i = 0; i < COUNT; i++) {
+      open += peers[i]->opened;
+      closed += peers[i]->closed && !peers[i]->opened;
+    }
+  }
+  ck_assert(open >= 3 && open < COUNT);
+  world_stop(&w);
+  world_stop(&server);
+}
+END_TEST
+
 static void *run_one(void *secure) {
   world *w = malloc(sizeof *w);
   for (int round = 0; round < 5; round++) {
@@ -354,6 +407,8 @@ int main(void) {
   tcase_add_test(tests, twenty_listeners_in_turn_on_one_net_free_their_port_at_once);
   tcase_add_test(tests, plain_gets_are_answered);
   tcase_add_loop_test(tests, two_hundred_connections_live_side_by_side, 0, 2);
+  tcase_add_test(tests, running_out_of_descriptors_is_told_and_passes);
+  tcase_add_loop_test(tests, more_connections_than_fd_limit_are_turned_away_and_the_others_stay, 0, 2);
   tcase_add_test(tests, eight_nets_run_on_eight_threads);
   tcase_add_test(tests, stop_from_another_thread_ends_run_and_is_not_lost);
   tcase_add_test(tests, a_forked_child_can_drop_it_without_hurting_its_parent);
