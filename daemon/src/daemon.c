@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "daemon.h"
 
+#include <malloc.h>
 #include <sandd/net/carrier.h>
 #include <sandd/net/net.h>
 #include <sandd/proto/session.h>
@@ -27,6 +28,10 @@
 /* The loop's clock stands still in suspend, ours does not: look again so often. */
 #define LONGEST_SLEEP_MS 30000
 
+/* Memory is given back so long after so many starts and ends. */
+#define TRIM_AFTER 64
+#define TRIM_US    1000000
+
 #define STREAMS            10000
 #define RINGS              24576
 #define RING_BUDGET        (UINT64_C(192) << 20)
@@ -50,6 +55,7 @@ typedef struct sandd_daemon {
   phase phase;
   uint64_t phase_us;  /* when the phase began */
   uint64_t signal_us; /* of the first signal; 0: none */
+  uint64_t trim_us, trimmed; /* when memory is given back, UINT64_MAX: no need; starts and ends when it last was */
   int exit_code;
   int n_handles; /* that were made */
 } sandd_daemon;
@@ -212,6 +218,21 @@ static void set_timer(sandd_daemon *daemon, uint64_t deadline_us) {
   uv_timer_start(&daemon->timer, on_timer, wait_ms < LONGEST_SLEEP_MS ? wait_ms : LONGEST_SLEEP_MS, 0);
 }
 
+/* A burst of commands leaves holes in the heap, which only this gives back. */
+static uint64_t trim_memory(sandd_daemon *daemon, uint64_t now_us) {
+#ifdef __GLIBC__
+  uint64_t starts = sandd_execs_started(daemon->execs), ends = starts - sandd_execs_running(daemon->execs);
+  if (now_us >= daemon->trim_us) {
+    malloc_trim(0);
+    daemon->trim_us = UINT64_MAX;
+    daemon->trimmed = starts + ends;
+  } else if (daemon->trim_us == UINT64_MAX && starts + ends - daemon->trimmed >= TRIM_AFTER) {
+    daemon->trim_us = now_us + TRIM_US;
+  }
+#endif
+  return daemon->trim_us;
+}
+
 /* Everything that happened in a turn of the loop goes out here, in one packet if it fits. */
 static void turn(sandd_daemon *daemon) {
   uint64_t deadline_us;
@@ -222,7 +243,9 @@ static void turn(sandd_daemon *daemon) {
     uint64_t now_us = sandd_clock_now_us();
     uint64_t stop_us = daemon->phase == WORKING ? UINT64_MAX : step_stop(daemon, now_us);
     deadline_us = sandd_execs_deadline(daemon->execs);
+    uint64_t trim_us = trim_memory(daemon, now_us);
     deadline_us = stop_us < deadline_us ? stop_us : deadline_us;
+    deadline_us = trim_us < deadline_us ? trim_us : deadline_us;
     if (deadline_us > now_us) {
       break;
     }
@@ -357,7 +380,7 @@ static void free_parts(sandd_daemon *daemon) {
 }
 
 int sandd_daemon_run(const sandd_options *options) {
-  sandd_daemon daemon = {.options = options};
+  sandd_daemon daemon = {.options = options, .trim_us = UINT64_MAX};
   int error = make_parts(&daemon);
   if (error) {
     sandd_log(SANDD_LOG_ERROR, "the daemon can't start: %s", sandd_error_text(error));

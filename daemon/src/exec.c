@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT
 #include "exec.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uv.h>
 
 #include "clock.h"
 #include "log.h"
+
+/* So long a new command's first words wait for its end. */
+#define HOLD_US 1500
 
 void sandd_exec_touch(sandd_exec *exec) {
   if (!exec->touched) {
@@ -66,9 +69,18 @@ void sandd_exec_free(sandd_exec *exec) {
   free(exec);
 }
 
+void sandd_exec_used(sandd_exec *exec, uint64_t now_us) {
+  sandd_execs *execs = exec->execs;
+  if (now_us >= exec->hold_us || exec->phase != SANDD_EXEC_RUNNING) {
+    execs->used = true;
+  } else if (exec->hold_us < execs->flush_us) {
+    execs->flush_us = exec->hold_us;
+  }
+}
+
 static void on_moved(void *owner) {
   sandd_exec *exec = owner;
-  exec->execs->used = true;
+  sandd_exec_used(exec, sandd_clock_now_us());
   sandd_exec_touch(exec);
 }
 
@@ -117,6 +129,7 @@ static void on_started(sandd_process *process, const sandd_platform_error *error
     return;
   }
   set_phase(exec, SANDD_EXEC_RUNNING);
+  exec->hold_us = exec->in && sandd_exec_stdin_inbox(exec->in) ? now_us : now_us + HOLD_US; // the writer waits for credit
   exec->pid = sandd_process_id(exec->process);
   sandd_log(SANDD_LOG_DEBUG, "exec %s runs as pid %llu", exec->entry.id, (unsigned long long)exec->pid);
   for (sandd_exec_stream *stream = exec->streams, *next; stream; stream = next) {
@@ -139,15 +152,11 @@ static void on_exited(sandd_process *process, const sandd_process_exit *ended, v
 /* ---- starting ---- */
 
 static bool make_id(sandd_exec *exec, const char *wanted, sandd_fault *fault) {
-  uint8_t random[16];
-  char made[2 * sizeof(random) + 1];
-  if (!*wanted) {
-    if (uv_random(NULL, NULL, random, sizeof(random), 0, NULL) != 0) {
-      return sandd_fault_set(fault, SANDD_CODE(SYSTEM), "the system has no random bytes for an exec id");
-    }
-    for (size_t i = 0; i < sizeof(random); i++) {
-      snprintf(made + 2 * i, 3, "%02x", random[i]);
-    }
+  char made[40];
+  if (!*wanted) { // nobody can guess it, and no system call is needed
+    uint64_t count = exec->execs->started;
+    sandd_digest random = sandd_digest_make(&exec->execs->id_key, (const uint8_t *)&count, sizeof(count));
+    snprintf(made, sizeof(made), "%016" PRIx64 "%016" PRIx64, random.high, random.low);
     wanted = made;
   }
   exec->entry.id = strdup(wanted);
@@ -276,6 +285,7 @@ sandd_exec *sandd_exec_start(sandd_execs *execs, const Sandd__V1__ExecOpen *open
   }
   execs->first = exec;
   execs->running++;
+  execs->started++;
   read_spec(exec, open->spec);
   exec->entry.retained = open->exec_id[0] != '\0' || exec->keep;
   if (!make_id(exec, open->exec_id, fault) || !make_channels(exec, open->spec, fault)) {

@@ -57,6 +57,7 @@ struct sandd_exec {
   size_t n_signals;
   uint64_t start_us, timeout_us, idle_us; /* 0: no limit */
   uint64_t idle_from_us, exited_us, closed_us;
+  uint64_t hold_us; /* until then what it says may wait for more: a short command is answered in one packet */
   int64_t grace_ns;
   sandd_process_exit exit;
   sandd_timer timer;
@@ -83,11 +84,13 @@ struct sandd_execs {
   sandd_execs_config config;
   sandd_exec_table table;
   sandd_timers timers;
-  sandd_digest_key digest_key;
+  sandd_digest_key digest_key, id_key;
   sandd_exec *first, *touched;
   size_t running; /* not CLOSED and not DEAD */
   uint64_t tail_budget;
-  bool link_up, stopping, kill_done, used;
+  uint64_t started, flush_us; /* starts so far; when to flush at the latest, UINT64_MAX: nothing waits */
+  bool link_up, stopping, kill_done;
+  bool used; /* the endpoint was, and its links want to be flushed */
   uint8_t buffer[64 * 1024];
 };
 
@@ -98,6 +101,8 @@ sandd_exec *sandd_exec_start(sandd_execs *execs, const Sandd__V1__ExecOpen *open
 void sandd_exec_free(sandd_exec *exec);
 /* It is looked at in this turn of the loop. */
 void sandd_exec_touch(sandd_exec *exec);
+/* The endpoint was used for it: flush in this turn, or when its hold is over. */
+void sandd_exec_used(sandd_exec *exec, uint64_t now_us);
 /* Ends its tree for a reason (ExitReason); one that is starting is given up, its streams reset with code. */
 void sandd_exec_kill(sandd_exec *exec, int reason, int code, const char *why);
 /* The link went up or down. */

@@ -219,7 +219,7 @@ void sandd_exec_stream_answer(sandd_exec_stream *stream, uint64_t now_us) {
   sandd_exec *exec = stream->exec;
   uint64_t starts[SANDD_EXEC_OUTPUTS] = {0};
   sandd_fault fault = {0};
-  exec->execs->used = true;
+  sandd_exec_used(exec, now_us);
   if (stream->role == SANDD__V1__EXEC_ROLE__EXEC_ROLE_SHARE) {
     sandd_fault_set(&fault, SANDD_CODE(FAILED_PRECONDITION), "exec %s has no terminal to share", exec->entry.id);
     sandd_exec_stream_reset(stream, &fault, now_us);

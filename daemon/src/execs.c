@@ -21,8 +21,10 @@ int sandd_execs_new(sandd_execs **out, const sandd_execs_config *config) {
   execs->config = *config;
   execs->config.shell = config->shell ? config->shell : sandd_platform_default_shell();
   execs->tail_budget = TAIL_BUDGET;
+  execs->flush_us = UINT64_MAX;
   int error = sandd_exec_table_init(&execs->table, config->max_retained ? config->max_retained : MAX_RETAINED);
-  if (!error && uv_random(NULL, NULL, &execs->digest_key, sizeof(execs->digest_key), 0, NULL) != 0) {
+  if (!error && (uv_random(NULL, NULL, &execs->digest_key, sizeof(execs->digest_key), 0, NULL) != 0 ||
+                 uv_random(NULL, NULL, &execs->id_key, sizeof(execs->id_key), 0, NULL) != 0)) {
     error = SANDD_E_SYSTEM;
   }
   if (error) {
@@ -172,13 +174,18 @@ bool sandd_execs_turn(sandd_execs *execs, uint64_t now_us) {
     exec->touched = false;
     sandd_exec_turn(exec, now_us);
   }
-  bool used = execs->used;
-  execs->used = false;
-  return used;
+  bool flush = execs->used || execs->flush_us <= now_us;
+  if (flush) {
+    execs->used = false;
+    execs->flush_us = UINT64_MAX;
+  }
+  return flush;
 }
 
 uint64_t sandd_execs_deadline(const sandd_execs *execs) {
-  return execs->touched ? 0 : sandd_timers_next(&execs->timers);
+  uint64_t next = sandd_timers_next(&execs->timers);
+  next = execs->flush_us < next ? execs->flush_us : next;
+  return execs->touched || execs->used ? 0 : next;
 }
 
 /* ---- stopping ---- */
@@ -212,6 +219,10 @@ void sandd_execs_stop(sandd_execs *execs, int64_t grace_ns) {
 
 bool sandd_execs_stopped(const sandd_execs *execs) {
   return execs->stopping && execs->kill_done && execs->running == 0 && !execs->touched;
+}
+
+uint64_t sandd_execs_started(const sandd_execs *execs) {
+  return execs->started;
 }
 
 size_t sandd_execs_running(const sandd_execs *execs) {

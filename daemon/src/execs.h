@@ -41,6 +41,8 @@ uint64_t sandd_execs_deadline(const sandd_execs *execs);
 void sandd_execs_stop(sandd_execs *execs, int64_t grace_ns);
 /* After stop: true when no process is left and every end was said. */
 bool sandd_execs_stopped(const sandd_execs *execs);
+/* Execs that were begun so far. */
+uint64_t sandd_execs_started(const sandd_execs *execs);
 /* Execs that have not ended. */
 size_t sandd_execs_running(const sandd_execs *execs);
 

@@ -56,7 +56,7 @@ static void make_server(peer *p) {
   sandd_endpoint_config endpoint = {.size = sizeof(endpoint),
                                     .role = SANDD_ROLE_SERVER,
                                     .random = fill_random,
-                                    .limits = {.channels = 16384, .streams = 64},
+                                    .limits = {.channels = 4096, .streams = 64},
                                     .rings = 4096,
                                     .session_retention_us = p->options.session_retention_us,
                                     .software = "test",
