@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -115,6 +116,22 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
   return conn->listener ? on_server_event(conn, wsi, reason, in, len) : on_client_event(conn, reason, in, len);
 }
 
+/* Numbers below that of the wake-up descriptor, see start_destroy. */
+static void open_spares(sandd_net *net, int which) {
+  for (int i = 0; i < BACKEND_SPARES; i++) {
+    net->spares[which][i] = eventfd(0, EFD_CLOEXEC);
+  }
+}
+
+void backend_close_spares(sandd_net *net, int which) {
+  for (int i = 0; i < BACKEND_SPARES; i++) {
+    if (net->spares[which][i] >= 0) {
+      close(net->spares[which][i]);
+      net->spares[which][i] = -1;
+    }
+  }
+}
+
 static void last_poll(uv_handle_t *handle, void *last) {
   if (handle->type == UV_POLL) {
     *(uv_handle_t **)last = handle;
@@ -150,10 +167,12 @@ static int make_context(sandd_net *net, int which) {
     return SANDD_NET_OK;
   }
   log_silence_backend();
+  open_spares(net, which);
   pthread_mutex_lock(&global_lock);
   net->context[which] = lws_create_context(&info);
   pthread_mutex_unlock(&global_lock);
   if (!net->context[which]) {
+    backend_close_spares(net, which);
     return SANDD_NET_SYSTEM;
   }
   note_wakeup(net, which);
@@ -320,8 +339,9 @@ static void destroy_context(sandd_net *net, int which) {
 }
 
 /* libwebsockets 4.1 closes its wake-up descriptor twice, now and when the loop runs: in a program with threads the second
- * one would hit whatever another thread has opened meanwhile. So the number is taken in between. What takes it is a pipe,
- * which can be told from anything else should a newer libwebsockets close once only. */
+ * one would hit whatever another thread has opened meanwhile. So the number is taken in between; and as the lowest free
+ * number is given out first, lower ones are freed just before, for the others. What takes it is a pipe, which can be told
+ * from anything else should a newer libwebsockets close once only. */
 typedef struct placeholder {
   int fd;
   dev_t dev;
@@ -344,7 +364,7 @@ static void close_detached(uv_handle_t *handle, void *unused) {
   }
 }
 
-/* Another thread was quicker and has the number: the context is left behind in memory rather than its descriptor closed. */
+/* Another thread has the number all the same: the context is left behind in memory rather than its descriptor closed. */
 static void leave_behind(sandd_net *net, int which) {
   net_log(net, SANDD_NET_LOG_WARN, "a libwebsockets context could not be freed safely and stays in memory");
   net->wakeup[which]->close_cb = detach;
@@ -359,6 +379,7 @@ static void start_destroy(sandd_net *net, int which, placeholder *place) {
   if (pipe2(ends, O_CLOEXEC) || fstat(ends[0], &st)) {
     fd = -1; /* no descriptors at all: the race is the smaller evil */
   }
+  backend_close_spares(net, which);
   destroy_context(net, which);
   if (fd >= 0) {
     *place = (placeholder){fcntl(ends[0], F_DUPFD_CLOEXEC, fd), st.st_dev, st.st_ino};

@@ -74,7 +74,7 @@ typedef struct backend_vhost {
   uint64_t idle_since_ms;
 } backend_vhost;
 
-enum { BACKEND_PLAIN, BACKEND_TLS, BACKEND_COUNT };
+enum { BACKEND_PLAIN, BACKEND_TLS, BACKEND_COUNT, BACKEND_SPARES = 4 };
 
 struct sandd_net {
   uv_loop_t loop;
@@ -88,6 +88,7 @@ struct sandd_net {
   struct lws_context *context[BACKEND_COUNT];
   uv_handle_t *wakeup[BACKEND_COUNT]; /* of the context's event descriptor */
   int wakeup_fd[BACKEND_COUNT];
+  int spares[BACKEND_COUNT][BACKEND_SPARES];
   bool left_behind; /* a context that could not be freed */
   backend_vhost plain;
   list vhosts; /* backend_vhost with TLS */
@@ -185,6 +186,7 @@ int backend_plain(sandd_net *net, backend_vhost **out);
 int backend_tls(sandd_net *net, const tls_files *files, backend_vhost **out, char *text, size_t text_size);
 void backend_release(backend_vhost *vhost);
 void backend_free(sandd_net *net);
+void backend_close_spares(sandd_net *net, int which);
 struct lws_context *backend_context(const backend_vhost *vhost);
 
 /* tls.c */

@@ -68,6 +68,7 @@ int sandd_net_new(sandd_net **out, const sandd_net_config *config) {
   net->log_user = c.log_user;
   net->fd_limit = c.fd_limit;
   net->max_pull = c.max_pull ? c.max_pull : 1024 * 1024;
+  memset(net->spares, -1, sizeof net->spares);
   list_init(&net->vhosts);
   list_init(&net->conns);
   list_init(&net->listeners);
@@ -180,6 +181,9 @@ static void close_raw(uv_handle_t *handle, void *user) {
 void sandd_net_abandon(sandd_net *net) {
   uv_loop_t *loop = &net->loop;
   uv_walk(loop, close_raw, NULL);
+  for (int which = 0; which < BACKEND_COUNT; which++) {
+    backend_close_spares(net, which);
+  }
   close(uv_backend_fd(loop));
   /* What uv_walk does not show: the loop's wake-up and signal pipes. */
   if (loop->async_io_watcher.fd >= 0) {
