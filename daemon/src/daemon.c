@@ -53,8 +53,8 @@ typedef struct sandd_daemon {
   uv_timer_t timer;
   uv_signal_t signals[3];
   phase phase;
-  uint64_t phase_us;  /* when the phase began */
-  uint64_t signal_us; /* of the first signal; 0: none */
+  uint64_t phase_us;         /* when the phase began */
+  uint64_t signal_us;        /* of the first signal; 0: none */
   uint64_t trim_us, trimmed; /* when memory is given back, UINT64_MAX: no need; starts and ends when it last was */
   int exit_code;
   int n_handles; /* that were made */
@@ -83,8 +83,9 @@ static void log_event(sandd_daemon *daemon, const sandd_event *event) {
     break;
   case SANDD_EVENT_SESSION_AWAY: sandd_log(SANDD_LOG_WARN, "the connection to %s is gone", url); break;
   case SANDD_EVENT_SESSION_LOST:
-    sandd_log(SANDD_LOG_WARN, "the session is over: %s%s%s", sandd_status_name(event->status),
-              event->text && *event->text ? ": " : "", event->text ? event->text : "");
+    sandd_log(daemon->phase == WORKING ? SANDD_LOG_WARN : SANDD_LOG_INFO, "the session is over: %s%s%s",
+              sandd_status_name(event->status), event->text && *event->text ? ": " : "",
+              event->text ? event->text : "");
     break;
   case SANDD_EVENT_IDENTITY_CHANGED:
     sandd_log(SANDD_LOG_ERROR,
@@ -180,8 +181,7 @@ static void on_signal(uv_signal_t *handle, int number) {
   char name[16];
   if (daemon->signal_us == 0) {
     daemon->signal_us = now_us;
-    sandd_log(SANDD_LOG_INFO, "stopping, because of signal %s",
-              sandd_platform_signal_name(number, name, sizeof(name)));
+    sandd_log(SANDD_LOG_INFO, "stopping, because of signal %s", sandd_platform_signal_name(number, name, sizeof(name)));
     stop(daemon, 0);
   } else if (now_us - daemon->signal_us > SAME_SIGNAL_US) {
     sandd_log(SANDD_LOG_WARN, "stopping at once");
@@ -272,26 +272,25 @@ static int make_endpoint(sandd_daemon *daemon) {
       {"exec.user", geteuid() == 0 ? NULL : "the daemon does not run as root, so it can't become another user"},
       {"exec.pty", "this version of the daemon has no terminals"},
   };
-  sandd_endpoint_config config = {.size = sizeof(config),
-                                  .role = SANDD_ROLE_DAEMON,
-                                  .random = fill_random,
-                                  .limits = {.streams = STREAMS,
-                                             .channels = STREAMS,
-                                             .inline_stdin_bytes = INLINE_STDIN_BYTES},
-                                  .ring_budget = RING_BUDGET,
-                                  .rings = RINGS,
-                                  .heartbeat_us = daemon->options->heartbeat_us,
-                                  .exec_retention_us = daemon->options->retention_us,
-                                  .software = "sandd " SANDD_VERSION,
-                                  .daemon_id = daemon->options->daemon_id,
-                                  .os = info.os,
-                                  .arch = info.arch,
-                                  .release = info.release,
-                                  .hostname = info.hostname,
-                                  .labels = daemon->options->labels,
-                                  .n_labels = daemon->options->n_labels,
-                                  .capabilities = capabilities,
-                                  .n_capabilities = sizeof(capabilities) / sizeof(capabilities[0])};
+  sandd_endpoint_config config = {
+      .size = sizeof(config),
+      .role = SANDD_ROLE_DAEMON,
+      .random = fill_random,
+      .limits = {.streams = STREAMS, .channels = STREAMS, .inline_stdin_bytes = INLINE_STDIN_BYTES},
+      .ring_budget = RING_BUDGET,
+      .rings = RINGS,
+      .heartbeat_us = daemon->options->heartbeat_us,
+      .exec_retention_us = daemon->options->retention_us,
+      .software = "sandd " SANDD_VERSION,
+      .daemon_id = daemon->options->daemon_id,
+      .os = info.os,
+      .arch = info.arch,
+      .release = info.release,
+      .hostname = info.hostname,
+      .labels = daemon->options->labels,
+      .n_labels = daemon->options->n_labels,
+      .capabilities = capabilities,
+      .n_capabilities = sizeof(capabilities) / sizeof(capabilities[0])};
   return sandd_endpoint_new(&daemon->endpoint, &config);
 }
 

@@ -160,7 +160,8 @@ void sandd_dialler_ended(sandd_dialler *dialler, int error, uint16_t ws_code, co
     return;
   }
   if (error == SANDD_NET_UNAUTHORIZED) {
-    sandd_log(SANDD_LOG_ERROR, "the server refused the token of %s: it is read again at each dial", options->token_file);
+    sandd_log(SANDD_LOG_ERROR, "the server refused the token of %s: it is read again at each dial",
+              options->token_file);
   }
   wait_and_dial(dialler, error == SANDD_NET_UNAUTHORIZED);
 }

@@ -129,7 +129,8 @@ static void on_started(sandd_process *process, const sandd_platform_error *error
     return;
   }
   set_phase(exec, SANDD_EXEC_RUNNING);
-  exec->hold_us = exec->in && sandd_exec_stdin_inbox(exec->in) ? now_us : now_us + HOLD_US; // the writer waits for credit
+  exec->hold_us =
+      exec->in && sandd_exec_stdin_inbox(exec->in) ? now_us : now_us + HOLD_US; // the writer waits for credit
   exec->pid = sandd_process_id(exec->process);
   sandd_log(SANDD_LOG_DEBUG, "exec %s runs as pid %llu", exec->entry.id, (unsigned long long)exec->pid);
   for (sandd_exec_stream *stream = exec->streams, *next; stream; stream = next) {
@@ -172,20 +173,20 @@ static void read_spec(sandd_exec *exec, const Sandd__V1__ExecSpec *spec) {
 
 static bool make_output(sandd_exec *exec, int i, const Sandd__V1__ExecSpec *spec, sandd_fault *fault) {
   sandd_execs *execs = exec->execs;
-  sandd_exec_output_config config = {
-      .size = sizeof(config),
-      .endpoint = execs->config.endpoint,
-      .channel = i == 0 ? SANDD__V1__CHANNEL_ID__CHANNEL_ID_STDOUT : SANDD__V1__CHANNEL_ID__CHANNEL_ID_STDERR,
-      .keep_bytes = spec->keep_bytes         ? spec->keep_bytes
-                    : exec->entry.retained ? SANDD_EXEC_KEEP_BYTES
-                                             : 0,
-      .drop_unread = !(exec->keep && spec->block_unread),
-      .capped = spec->output_cap != NULL,
-      .tail_budget = &execs->tail_budget,
-      .buffer = execs->buffer,
-      .buffer_size = sizeof(execs->buffer),
-      .moved = on_moved,
-      .owner = exec};
+  sandd_exec_output_config config = {.size = sizeof(config),
+                                     .endpoint = execs->config.endpoint,
+                                     .channel = i == 0 ? SANDD__V1__CHANNEL_ID__CHANNEL_ID_STDOUT
+                                                       : SANDD__V1__CHANNEL_ID__CHANNEL_ID_STDERR,
+                                     .keep_bytes = spec->keep_bytes       ? spec->keep_bytes
+                                                   : exec->entry.retained ? SANDD_EXEC_KEEP_BYTES
+                                                                          : 0,
+                                     .drop_unread = !(exec->keep && spec->block_unread),
+                                     .capped = spec->output_cap != NULL,
+                                     .tail_budget = &execs->tail_budget,
+                                     .buffer = execs->buffer,
+                                     .buffer_size = sizeof(execs->buffer),
+                                     .moved = on_moved,
+                                     .owner = exec};
   if (spec->output_cap) {
     config.head_bytes = spec->output_cap->head_bytes;
     config.tail_bytes = (size_t)spec->output_cap->tail_bytes;
@@ -326,7 +327,8 @@ void sandd_exec_kill(sandd_exec *exec, int reason, int code, const char *why) {
   }
   exec->killing = true;
   if (sandd_process_kill_tree(exec->process, exec->grace_ns, NULL, NULL) != 0) {
-    sandd_log(SANDD_LOG_WARN, "exec %s: no memory to end its tree in good order; its process is killed", exec->entry.id);
+    sandd_log(SANDD_LOG_WARN, "exec %s: no memory to end its tree in good order; its process is killed",
+              exec->entry.id);
     sandd_process_signal(exec->process, "KILL", SANDD_SCOPE_PROCESS);
   }
   sandd_exec_touch(exec);

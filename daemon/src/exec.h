@@ -43,11 +43,11 @@ struct sandd_exec {
   sandd_exec_entry entry; /* first, so that an entry is its exec */
   sandd_execs *execs;
   sandd_exec_phase phase;
-  bool keep;       /* on_session_lost KEEP */
-  bool touched;    /* in execs->touched */
-  bool killing;    /* its tree was told to end */
+  bool keep;    /* on_session_lost KEEP */
+  bool touched; /* in execs->touched */
+  bool killing; /* its tree was told to end */
   bool in_table;
-  int reason;      /* ExitReason; OWN until we end it */
+  int reason; /* ExitReason; OWN until we end it */
   sandd_process *process;
   uint64_t pid;
   sandd_exec_output *outputs[SANDD_EXEC_OUTPUTS]; /* stderr NULL if merged */
@@ -68,8 +68,8 @@ struct sandd_exec {
 struct sandd_exec_stream {
   sandd_stream *stream;
   sandd_exec *exec;
-  int role;                                                /* ExecRole */
-  bool fresh;                                              /* its opening started the exec */
+  int role;   /* ExecRole */
+  bool fresh; /* its opening started the exec */
   bool answered, exited_told, detach, ended;
   bool output_ended[SANDD_EXEC_OUTPUTS];
   struct {

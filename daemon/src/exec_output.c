@@ -22,7 +22,7 @@ struct sandd_exec_output {
   uint64_t head_left;
   phase phase;
   bool exited, link_up, blocked, drain_limit;
-  bool empty;           /* the last read found nothing */
+  bool empty; /* the last read found nothing */
   uint64_t drain_used_us;
   uint64_t drain_since_us; /* 0: the clock stands */
   uint64_t moved_us;
@@ -89,7 +89,8 @@ static void send_tail(sandd_exec_output *output) {
   sandd_exec_tail *tail = &output->tail;
   if (tail->dropped > 0) {
     if (sandd_ring_skip(output->ring, tail->dropped) != 0) {
-      return; // tried again when the ring tells of room
+      output->blocked = true;
+      return;
     }
     tail->dropped = 0;
   }
@@ -130,21 +131,19 @@ static size_t wanted(sandd_exec_output *output) {
   return output->head_left < cap ? (size_t)output->head_left : cap;
 }
 
-/* What was read was read for room that was there: a ring that takes less has no memory, and bytes are lost only with a
- * mark. */
-static void store(sandd_exec_output *output, size_t len) {
+/* What was read was read for room that was there: a ring that takes less has no memory. Bytes are lost only with a mark;
+ * false if not even that could be made. */
+static bool store(sandd_exec_output *output, size_t len) {
   if (output->head_left == 0) {
     sandd_exec_tail_write(&output->tail, output->config.buffer, len);
-    return;
-  }
-  int64_t put = sandd_ring_write(output->ring, output->config.buffer, len);
-  size_t stored = put > 0 ? (size_t)put : 0;
-  if (stored < len) {
-    sandd_ring_skip(output->ring, len - stored);
+    return true;
   }
   if (output->config.capped) {
     output->head_left -= len;
   }
+  int64_t put = sandd_ring_write(output->ring, output->config.buffer, len);
+  size_t stored = put > 0 ? (size_t)put : 0;
+  return stored == len || sandd_ring_skip(output->ring, len - stored) == 0;
 }
 
 /* Reads once. Returns true if there may be more. */
@@ -160,12 +159,15 @@ static bool read_once(sandd_exec_output *output, uint64_t now_us) {
   if (result == 0) {
     output->empty = false;
     output->moved_us = now_us;
-    store(output, got);
-    return true;
+    if (store(output, got)) {
+      return true;
+    }
+    end_reading(output, true, now_us);
+    return false;
   }
   output->empty = true;
   if (result != SANDD_PIPE_AGAIN) {
-    end_reading(output, false, now_us);
+    end_reading(output, result != SANDD_PIPE_CLOSED, now_us); // a failed read must not look like the end of file
   }
   return false;
 }

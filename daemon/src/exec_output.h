@@ -20,10 +20,10 @@ typedef struct sandd_exec_output sandd_exec_output;
 typedef struct sandd_exec_output_config {
   size_t size;
   sandd_endpoint *endpoint;
-  int channel;          /* ChannelId */
-  uint64_t keep_bytes;  /* for attach, below what was consumed */
-  bool drop_unread;     /* without a reader: drop the oldest (true) or block the process (false) */
-  bool capped;          /* send head_bytes, hold back the last tail_bytes until the end, drop what is between */
+  int channel;         /* ChannelId */
+  uint64_t keep_bytes; /* for attach, below what was consumed */
+  bool drop_unread;    /* without a reader: drop the oldest (true) or block the process (false) */
+  bool capped;         /* send head_bytes, hold back the last tail_bytes until the end, drop what is between */
   uint64_t head_bytes;
   size_t tail_bytes;
   uint64_t *tail_budget; /* shared by all tails */

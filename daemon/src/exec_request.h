@@ -5,10 +5,10 @@
 #include "fault.h"
 #include "sandd/v1/exec.pb-c.h"
 
-#define SANDD_EXEC_ID_MAX    128
-#define SANDD_EXEC_TAIL_MAX  (UINT64_C(16) << 20)
-#define SANDD_EXEC_KEEP_MAX  (UINT64_C(256) << 20)
-#define SANDD_EXEC_GRACE_NS  INT64_C(5000000000)
+#define SANDD_EXEC_ID_MAX     128
+#define SANDD_EXEC_TAIL_MAX   (UINT64_C(16) << 20)
+#define SANDD_EXEC_KEEP_MAX   (UINT64_C(256) << 20)
+#define SANDD_EXEC_GRACE_NS   INT64_C(5000000000)
 #define SANDD_EXEC_KEEP_BYTES (UINT64_C(1) << 20)
 
 /* Checks what an ExecOpen says by itself, whatever the state of the daemon: unknown enum values, a missing command, zero

@@ -141,13 +141,13 @@ static bool find_start(const sandd_exec_stream *stream, int i, uint64_t *start, 
   }
   if (*start > end) {
     return sandd_fault_set(fault, SANDD_CODE(INVALID_ARGUMENT),
-                           "offset %" PRIu64 " of %s is above its end, which is %" PRIu64, *start, channel_names[i], end);
+                           "offset %" PRIu64 " of %s is above its end, which is %" PRIu64, *start, channel_names[i],
+                           end);
   }
   return true;
 }
 
-static bool connect_channels(sandd_exec_stream *stream, const uint64_t starts[SANDD_EXEC_OUTPUTS],
-                             sandd_fault *fault) {
+static bool connect_channels(sandd_exec_stream *stream, const uint64_t starts[SANDD_EXEC_OUTPUTS], sandd_fault *fault) {
   sandd_exec *exec = stream->exec;
   sandd_reader_kind kind =
       stream->role == SANDD__V1__EXEC_ROLE__EXEC_ROLE_WATCH ? SANDD_READER_WATCHES : SANDD_READER_HOLDS;

@@ -94,10 +94,11 @@ static sandd_exec_decision decide_start(const sandd_exec_table *table, const san
   }
   bool retained = named || open->spec->on_session_lost == SANDD__V1__ON_SESSION_LOST__ON_SESSION_LOST_KEEP;
   if (retained && table->retained >= table->max_retained) {
-    sandd_fault_set(fault, SANDD_CODE(RESOURCE_EXHAUSTED),
-                    "the table of exec ids is full (%zu): wait until the retention of old ones is over, or start without "
-                    "an exec_id",
-                    table->max_retained);
+    sandd_fault_set(
+        fault, SANDD_CODE(RESOURCE_EXHAUSTED),
+        "the table of exec ids is full (%zu): wait until the retention of old ones is over, or start without "
+        "an exec_id",
+        table->max_retained);
     return SANDD_EXEC_REFUSE;
   }
   return SANDD_EXEC_START;

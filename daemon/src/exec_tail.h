@@ -9,9 +9,9 @@
 typedef struct sandd_exec_tail {
   uint8_t *buf;
   size_t cap, first, len;
-  size_t max;          /* most bytes that are kept */
-  uint64_t *budget;    /* bytes that all tails may still allocate; without budget a tail keeps what it can */
-  uint64_t dropped;    /* bytes that fell out in front */
+  size_t max;       /* most bytes that are kept */
+  uint64_t *budget; /* bytes that all tails may still allocate; without budget a tail keeps what it can */
+  uint64_t dropped; /* bytes that fell out in front */
 } sandd_exec_tail;
 
 void sandd_exec_tail_init(sandd_exec_tail *tail, size_t max, uint64_t *budget);

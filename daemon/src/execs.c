@@ -77,7 +77,8 @@ static bool open_exec(sandd_execs *execs, sandd_stream *stream, const Sandd__V1_
                                   .exec_retention_us = execs->config.retention_us,
                                   .session_retention_us = session ? sandd_session_retention_us(session) : 0};
   if (!sandd_exec_request_check(open, execs->config.inline_stdin_bytes, fault) ||
-      (open->mode != SANDD__V1__EXEC_MODE__EXEC_MODE_ATTACH && !digest_spec(execs, open->spec, &question.spec, fault))) {
+      (open->mode != SANDD__V1__EXEC_MODE__EXEC_MODE_ATTACH &&
+       !digest_spec(execs, open->spec, &question.spec, fault))) {
     return false;
   }
   sandd_exec_entry *entry = NULL;

@@ -15,12 +15,12 @@ typedef struct sandd_execs sandd_execs;
 
 typedef struct sandd_execs_config {
   size_t size;
-  sandd_endpoint *endpoint;   /* borrowed; daemon role */
-  sandd_spawner *spawner;     /* borrowed */
-  const char *shell;          /* borrowed; NULL: the platform's */
-  uint64_t retention_us;      /* how long the end and the tail of a finished exec stay */
+  sandd_endpoint *endpoint; /* borrowed; daemon role */
+  sandd_spawner *spawner;   /* borrowed */
+  const char *shell;        /* borrowed; NULL: the platform's */
+  uint64_t retention_us;    /* how long the end and the tail of a finished exec stay */
   uint64_t inline_stdin_bytes;
-  size_t max_retained;        /* exec ids kept for attach; 0: 10,000 */
+  size_t max_retained; /* exec ids kept for attach; 0: 10,000 */
 } sandd_execs_config;
 
 /* errors: SANDD_E_NOMEM, SANDD_E_SYSTEM (no random bytes). */

@@ -34,10 +34,8 @@ bool sandd_fault_from_platform(sandd_fault *fault, const sandd_platform_error *e
 
 bool sandd_fault_from_error(sandd_fault *fault, int error, const char *what) {
   bool full = error == SANDD_E_LIMIT || error == SANDD_E_NOMEM || error == SANDD_E_AGAIN;
-  return sandd_fault_set(fault,
-                         full ? SANDD_CODE(RESOURCE_EXHAUSTED)
-                              : SANDD_CODE(INTERNAL),
-                         "%s: %s", what, sandd_error_text(error));
+  return sandd_fault_set(fault, full ? SANDD_CODE(RESOURCE_EXHAUSTED) : SANDD_CODE(INTERNAL), "%s: %s", what,
+                         sandd_error_text(error));
 }
 
 sandd_status sandd_fault_status(const sandd_fault *fault) {

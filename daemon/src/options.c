@@ -11,7 +11,7 @@
 #include "token.h"
 
 #define MAX_LABELS 64
-#define DAY (24 * 3600.0)
+#define DAY        (24 * 3600.0)
 
 /* Why a value was refused: a static text, or one in the parser's own buffer. */
 typedef struct parser {
@@ -204,7 +204,7 @@ static const option_rule rules[] = {
     {0, "token-file", "SANDD_TOKEN_FILE", NULL, false, set_token_file},
     {0, "log-level", "SANDD_LOG_LEVEL", NULL, false, set_log_level},
 };
-#define N_RULES (sizeof(rules) / sizeof(rules[0]))
+#define N_RULES   (sizeof(rules) / sizeof(rules[0]))
 #define LONG_BASE 256 /* getopt's values for long options: above every letter */
 
 static int refuse(parser *p, const char *source, const char *value) {
@@ -239,7 +239,8 @@ static int parse_one(parser *p, int code, char *const *argv, bool given[N_RULES]
 static int parse_arguments(parser *p, int argc, char *const *argv, bool given[N_RULES]) {
   struct option longs[N_RULES + 3] = {{0}};
   for (size_t i = 0; i < N_RULES; i++) {
-    longs[i] = (struct option){rules[i].name, rules[i].flag ? no_argument : required_argument, NULL, LONG_BASE + (int)i};
+    longs[i] =
+        (struct option){rules[i].name, rules[i].flag ? no_argument : required_argument, NULL, LONG_BASE + (int)i};
   }
   longs[N_RULES] = (struct option){"help", no_argument, NULL, 'h'};
   longs[N_RULES + 1] = (struct option){"version", no_argument, NULL, 'V'};
@@ -314,8 +315,8 @@ static int check_whole(parser *p) {
 }
 
 int sandd_options_parse(sandd_options *options, int argc, char *const *argv, char *error, size_t error_size) {
-  *options = (sandd_options){
-      .reconnect_us = 5000000, .retention_us = UINT64_C(3600000000), .log_level = SANDD_LOG_INFO};
+  *options =
+      (sandd_options){.reconnect_us = 5000000, .retention_us = UINT64_C(3600000000), .log_level = SANDD_LOG_INFO};
   parser p = {.options = options, .error = error, .error_size = error_size};
   bool given[N_RULES] = {false};
   int result = parse_arguments(&p, argc, argv, given);

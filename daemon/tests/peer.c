@@ -78,7 +78,8 @@ static void make_server(peer *p) {
 
 void peer_start(peer *p) {
   char url[64];
-  const char *argv[32] = {SANDD_PROGRAM, "-d", "daemon", "-r", "0.2", "--log-level", getenv("SANDD_TEST_TRACE") ? "trace" : "debug"};
+  const char *argv[32] = {
+      SANDD_PROGRAM, "-d", "daemon", "-r", "0.2", "--log-level", getenv("SANDD_TEST_TRACE") ? "trace" : "debug"};
   int argc = 7;
   snprintf(url, sizeof(url), "ws://127.0.0.1:%u", sandd_listener_port(p->listener));
   if (!p->options.keep_url) {
@@ -145,9 +146,9 @@ void peer_cut(peer *p) {
 
 static char *read_file(const char *path, size_t *len) {
   FILE *file = fopen(path, "r");
-  char *text = calloc(1, 1 << 16);
+  char *text = calloc(1, 1 << 20);
   ck_assert_ptr_nonnull(text);
-  *len = file ? fread(text, 1, (1 << 16) - 1, file) : 0;
+  *len = file ? fread(text, 1, (1 << 20) - 1, file) : 0;
   if (file) {
     fclose(file);
   }

@@ -54,13 +54,13 @@ void peer_start(peer *p);
 void peer_free(peer *p);
 /* Turns the loop until *flag; fails the test after 20 s. */
 void peer_until(peer *p, const bool *flag, const char *what);
-#define UNTIL(p, expression)                                                                                           \
-  do {                                                                                                                 \
-    uint64_t deadline_ = peer_now() + PEER_PATIENCE_US;                                                                \
-    while (!(expression)) {                                                                                            \
-      ck_assert_msg(peer_now() < deadline_, "waited too long for: %s", #expression);                                   \
-      peer_turn(p);                                                                                                    \
-    }                                                                                                                  \
+#define UNTIL(p, expression)                                                         \
+  do {                                                                               \
+    uint64_t deadline_ = peer_now() + PEER_PATIENCE_US;                              \
+    while (!(expression)) {                                                          \
+      ck_assert_msg(peer_now() < deadline_, "waited too long for: %s", #expression); \
+      peer_turn(p);                                                                  \
+    }                                                                                \
   } while (0)
 #define PEER_PATIENCE_US UINT64_C(10000000)
 uint64_t peer_now(void);

@@ -25,10 +25,10 @@ static inline int suite_run(const char *name, int seconds, const TTest *const *t
   return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-#define SUITE(name, seconds, ...)                                                                                      \
-  int main(void) {                                                                                                     \
-    const TTest *const tests[] = {__VA_ARGS__};                                                                        \
-    return suite_run(name, seconds, tests, sizeof(tests) / sizeof(tests[0]));                                          \
+#define SUITE(name, seconds, ...)                                             \
+  int main(void) {                                                            \
+    const TTest *const tests[] = {__VA_ARGS__};                               \
+    return suite_run(name, seconds, tests, sizeof(tests) / sizeof(tests[0])); \
   }
 
 #endif

@@ -177,9 +177,9 @@ START_TEST(labels_and_platform_reach_the_server) {
 }
 END_TEST
 
-SUITE("dialling", 60, a_bad_option_ends_with_code_2_and_a_line,
-      a_server_that_wants_a_token_ends_a_daemon_without_one, a_token_that_is_renewed_is_read_again,
-      a_goodbye_of_unauthenticated_ends_the_daemon, other_goodbyes_are_followed_by_a_new_dial,
-      a_server_that_comes_later_is_found, a_second_daemon_of_the_same_name_waits_for_the_first_to_go,
-      a_closed_stderr_does_no_harm, a_full_disk_under_stderr_does_no_harm,
-      a_stderr_pipe_that_nobody_reads_does_no_harm, labels_and_platform_reach_the_server)
+SUITE("dialling", 60, a_bad_option_ends_with_code_2_and_a_line, a_server_that_wants_a_token_ends_a_daemon_without_one,
+      a_token_that_is_renewed_is_read_again, a_goodbye_of_unauthenticated_ends_the_daemon,
+      other_goodbyes_are_followed_by_a_new_dial, a_server_that_comes_later_is_found,
+      a_second_daemon_of_the_same_name_waits_for_the_first_to_go, a_closed_stderr_does_no_harm,
+      a_full_disk_under_stderr_does_no_harm, a_stderr_pipe_that_nobody_reads_does_no_harm,
+      labels_and_platform_reach_the_server)

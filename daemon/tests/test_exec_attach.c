@@ -5,9 +5,9 @@
 #include "peer.h"
 #include "suite.h"
 
-#define MODE(name) SANDD__V1__EXEC_MODE__EXEC_MODE_##name
-#define ROLE(name) SANDD__V1__EXEC_ROLE__EXEC_ROLE_##name
-#define AT(name)   SANDD__V1__START_AT__START_AT_##name
+#define MODE(name)  SANDD__V1__EXEC_MODE__EXEC_MODE_##name
+#define ROLE(name)  SANDD__V1__EXEC_ROLE__EXEC_ROLE_##name
+#define AT(name)    SANDD__V1__START_AT__START_AT_##name
 #define STATE(name) SANDD__V1__EXEC_STATE__EXEC_STATE_##name
 
 static void expect_refused(call *c, int status, const char *says) {
@@ -108,8 +108,9 @@ END_TEST
 
 START_TEST(offsets_are_refused_below_the_kept_range_and_above_the_end) {
   peer *p = PEER(0);
-  ck_assert_int_eq(call_run(p, &(run){.sh = "head -c 100000 /dev/zero; printf 0123456789", .id = "kept",
-                                      .keep_bytes = 10}, NULL), 0);
+  ck_assert_int_eq(
+      call_run(p, &(run){.sh = "head -c 100000 /dev/zero; printf 0123456789", .id = "kept", .keep_bytes = 10}, NULL),
+      0);
   call *earliest = RUN(p, .id = "kept", .mode = MODE(ATTACH));
   call_wait(earliest);
   uint64_t from = earliest->kept_from[2];
@@ -118,13 +119,15 @@ START_TEST(offsets_are_refused_below_the_kept_range_and_above_the_end) {
   ck_assert(from > 0 && from <= 100000);
   ck_assert_int_eq(earliest->out[2].len, 100010 - from);
   call_free(earliest);
-  call *c = RUN(p, .id = "kept", .mode = MODE(ATTACH), .has_start[0] = true, .at[0] = AT(OFFSET), .offset[0] = from - 1);
+  call *c =
+      RUN(p, .id = "kept", .mode = MODE(ATTACH), .has_start[0] = true, .at[0] = AT(OFFSET), .offset[0] = from - 1);
   call_wait(c);
   ck_assert_int_eq(c->status, SANDD_CODE(OUT_OF_RANGE));
   ck_assert_int_eq(c->earliest, from);
   call_free(c);
-  expect_refused(RUN(p, .id = "kept", .mode = MODE(ATTACH), .has_start[0] = true, .at[0] = AT(OFFSET), .offset[0] = 100011),
-                 SANDD_CODE(INVALID_ARGUMENT), "100010");
+  expect_refused(
+      RUN(p, .id = "kept", .mode = MODE(ATTACH), .has_start[0] = true, .at[0] = AT(OFFSET), .offset[0] = 100011),
+      SANDD_CODE(INVALID_ARGUMENT), "100010");
   c = RUN(p, .id = "kept", .mode = MODE(ATTACH), .has_start[0] = true, .at[0] = AT(OFFSET), .offset[0] = 100005);
   call_wait(c);
   ck_assert_str_eq(call_text(c, 2), "56789");
@@ -257,6 +260,26 @@ START_TEST(with_keep_a_reset_does_not_end_it_and_unread_output_drops_its_oldest)
 }
 END_TEST
 
+START_TEST(with_keep_a_command_that_its_reader_blocked_goes_on_without_one) {
+  peer *p = PEER(0);
+  call *c = RUN(p, .sh = "head -c 30000000 /dev/zero; echo end", .id = "freed", .keep = true, .unread = true);
+  peer_until(p, &c->started, "the start");
+  uint64_t until = peer_now() + 500000;
+  UNTIL(p, peer_now() > until);
+  ck_assert_int_gt(peer_processes("freed"), 0);
+  call_reset(c);
+  call_free(c);
+  UNTIL(p, peer_processes("freed") == 0);
+  c = RUN(p, .id = "freed", .mode = MODE(ATTACH));
+  call_wait(c);
+  ck_assert_int_eq(c->exit_code, 0);
+  ck_assert_int_eq(c->kept_to[2], 30000004);
+  ck_assert_int_eq(memcmp(c->out[2].data + c->out[2].len - 4, "end\n", 4), 0);
+  call_free(c);
+  peer_free(p);
+}
+END_TEST
+
 START_TEST(with_block_unread_nothing_is_lost_while_nobody_reads) {
   peer *p = PEER(0);
   call *c = RUN(p, .sh = "read line; head -c 20000000 /dev/zero; echo end", .id = "block", .keep = true,
@@ -287,11 +310,11 @@ START_TEST(another_instance_and_an_old_first_try_are_unknown_outcomes) {
                  SANDD_CODE(FAILED_PRECONDITION), "somebody-else");
   expect_refused(RUN(p, .sh = "true", .id = "i", .age_ns = 80000000000, .mode = MODE(ATTACH_OR_START)),
                  SANDD_CODE(FAILED_PRECONDITION), "outcome unknown");
-  ck_assert_int_eq(call_run(p, &(run){.sh = "exit 3", .id = "i", .age_ns = 79000000000, .mode = MODE(ATTACH_OR_START)},
-                            NULL), 3);
+  ck_assert_int_eq(
+      call_run(p, &(run){.sh = "exit 3", .id = "i", .age_ns = 79000000000, .mode = MODE(ATTACH_OR_START)}, NULL), 3);
   // one that is known answers, however old the first try
-  ck_assert_int_eq(call_run(p, &(run){.sh = "exit 3", .id = "i", .age_ns = 99000000000, .mode = MODE(ATTACH_OR_START)},
-                            NULL), 3);
+  ck_assert_int_eq(
+      call_run(p, &(run){.sh = "exit 3", .id = "i", .age_ns = 99000000000, .mode = MODE(ATTACH_OR_START)}, NULL), 3);
   peer_free(p);
 }
 END_TEST
@@ -341,6 +364,7 @@ SUITE("exec-attach", 60, an_id_starts_once_and_the_same_spec_attaches, two_openi
       a_watcher_may_not_signal_and_its_reset_harms_nobody, only_a_terminal_can_be_shared,
       detach_leaves_it_running_and_another_attaches_later,
       with_keep_a_reset_does_not_end_it_and_unread_output_drops_its_oldest,
-      with_block_unread_nothing_is_lost_while_nobody_reads,
-      another_instance_and_an_old_first_try_are_unknown_outcomes, a_finished_exec_is_forgotten_after_the_retention,
+      with_keep_a_command_that_its_reader_blocked_goes_on_without_one,
+      with_block_unread_nothing_is_lost_while_nobody_reads, another_instance_and_an_old_first_try_are_unknown_outcomes,
+      a_finished_exec_is_forgotten_after_the_retention,
       output_that_nobody_reads_ends_after_the_retention_with_a_drain_limit)

@@ -86,8 +86,8 @@ START_TEST(a_command_sees_no_variable_and_no_token_of_the_daemon) {
   close(fd);
   char variable[64];
   snprintf(variable, sizeof(variable), "SANDD_TOKEN_FILE=%s", path);
-  peer *p = PEER(.token = "sesame", .variables = LIST(variable, "SANDD_LABELS=a=b", "SANDD_LOG_LEVEL=debug",
-                                                      "SERVER_URL=ws://nowhere"));
+  peer *p = PEER(.token = "sesame",
+                 .variables = LIST(variable, "SANDD_LABELS=a=b", "SANDD_LOG_LEVEL=debug", "SERVER_URL=ws://nowhere"));
   char *out = NULL;
   ck_assert_int_eq(call_run(p, &(run){.sh = "env; cat /proc/$PPID/environ 2>/dev/null | grep -a sesame"}, &out), 1);
   ck_assert_ptr_null(strstr(out, "SANDD_TOKEN_FILE"));
@@ -191,7 +191,7 @@ static void expect_refused(peer *p, const run *what, int status, const char *err
   ck_assert_msg(strstr(c->text, says) != NULL, "\"%s\" does not say \"%s\"", c->text, says);
   call_free(c);
 }
-#define REFUSED(p, status, errno_name, says, ...)                                                                      \
+#define REFUSED(p, status, errno_name, says, ...) \
   expect_refused(p, &(run){__VA_ARGS__}, SANDD_CODE(status), errno_name, says)
 
 START_TEST(what_can_not_be_started_is_refused_with_a_typed_status_and_leaves_no_id) {

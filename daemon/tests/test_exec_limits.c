@@ -5,13 +5,14 @@
 #include "peer.h"
 #include "suite.h"
 
-#define LIST(...) ((const char *const[]){__VA_ARGS__, NULL})
+#define LIST(...)    ((const char *const[]){__VA_ARGS__, NULL})
 #define REASON(name) SANDD__V1__EXIT_REASON__EXIT_REASON_##name
-#define SCOPE(name) SANDD__V1__SIGNAL_SCOPE__SIGNAL_SCOPE_##name
+#define SCOPE(name)  SANDD__V1__SIGNAL_SCOPE__SIGNAL_SCOPE_##name
 
 START_TEST(a_timeout_ends_the_whole_tree) {
   peer *p = PEER(0);
-  call *c = RUN(p, .sh = "setsid sleep 1000 & (sleep 1000; true) & echo ready; wait", .timeout_ms = 300, .id = "tree-1");
+  call *c =
+      RUN(p, .sh = "setsid sleep 1000 & (sleep 1000; true) & echo ready; wait", .timeout_ms = 300, .id = "tree-1");
   call_wait(c);
   ck_assert_int_eq(c->reason, REASON(DEADLINE));
   ck_assert_str_eq(c->exit_signal, "TERM");
@@ -85,8 +86,8 @@ END_TEST
 
 START_TEST(a_capped_command_never_waits_for_its_reader) {
   peer *p = PEER(0);
-  call *c = RUN(p, .sh = "head -c 50000000 /dev/zero; printf end", .capped = true, .head = 1000, .tail = 3,
-                .unread = true);
+  call *c =
+      RUN(p, .sh = "head -c 50000000 /dev/zero; printf end", .capped = true, .head = 1000, .tail = 3, .unread = true);
   peer_until(p, &c->exited, "the exit");
   ck_assert_int_eq(c->exit_code, 0);
   call_read(c);
@@ -207,6 +208,42 @@ START_TEST(an_unknown_signal_resets_the_stream_and_ends_the_command) {
 }
 END_TEST
 
+START_TEST(more_than_64_signals_before_the_start_are_refused) {
+  peer *p = PEER(0);
+  ck_assert_int_eq(kill(peer_inner(p), SIGSTOP), 0); // so that opening and signals are read in one turn of its loop
+  call *c = RUN(p, .sh = "sleep 1000", .id = "sig-2");
+  for (int i = 0; i < 65; i++) {
+    call_signal(c, "WINCH", SCOPE(PROCESS));
+  }
+  uint64_t until = peer_now() + 100000;
+  UNTIL(p, peer_now() > until);
+  ck_assert_int_eq(kill(peer_inner(p), SIGCONT), 0);
+  call_wait(c);
+  ck_assert(c->by_reset && !c->started);
+  ck_assert_int_eq(c->status, SANDD_CODE(RESOURCE_EXHAUSTED));
+  UNTIL(p, peer_processes("sig-2") == 0);
+  call_free(c);
+  peer_free(p);
+}
+END_TEST
+
+START_TEST(a_short_command_is_answered_in_one_packet) {
+  peer *p = PEER(.arguments = LIST("--log-level", "trace"));
+  bool found = false;
+  for (int i = 0; i < 300 && !found; i++) { // on a busy machine some take longer than the daemon waits
+    call_run(p, &(run){.sh = "echo x"}, NULL);
+    char *log = peer_log(p);
+    for (char *rest = NULL, *line = strtok_r(log, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+      found = found || (strstr(line, "ExecStarted") && strstr(line, "Data stdout") && strstr(line, "ExecExited") &&
+                        strstr(line, "End OK"));
+    }
+    free(log);
+  }
+  ck_assert(found);
+  peer_free(p);
+}
+END_TEST
+
 START_TEST(a_reset_by_the_holder_ends_the_tree) {
   peer *p = PEER(0);
   call *c = RUN(p, .sh = "setsid sleep 1000 & echo ready; wait", .id = "reset-1");
@@ -221,10 +258,11 @@ END_TEST
 SUITE("exec-limits", 60, a_timeout_ends_the_whole_tree, what_ignores_the_term_is_killed_after_the_grace,
       a_silent_command_is_ended_by_the_idle_timeout_and_a_speaking_one_is_not,
       a_capped_output_has_its_head_a_counted_gap_and_its_tail,
-      an_output_that_fits_the_cap_is_whole_and_a_cap_of_nothing_drops_all,
-      a_capped_command_never_waits_for_its_reader, a_reader_that_stops_stops_the_command_and_loses_nothing,
+      an_output_that_fits_the_cap_is_whole_and_a_cap_of_nothing_drops_all, a_capped_command_never_waits_for_its_reader,
+      a_reader_that_stops_stops_the_command_and_loses_nothing,
       the_exit_is_told_at_once_and_the_end_when_the_pipes_were_silent_for_two_seconds,
       what_a_command_leaves_behind_may_write_on_after_the_end,
       a_background_process_without_the_pipes_does_not_delay_the_end, signals_reach_the_process_or_its_tree,
-      a_signal_sent_with_the_opening_reaches_the_command,
-      an_unknown_signal_resets_the_stream_and_ends_the_command, a_reset_by_the_holder_ends_the_tree)
+      a_signal_sent_with_the_opening_reaches_the_command, an_unknown_signal_resets_the_stream_and_ends_the_command,
+      more_than_64_signals_before_the_start_are_refused, a_short_command_is_answered_in_one_packet,
+      a_reset_by_the_holder_ends_the_tree)

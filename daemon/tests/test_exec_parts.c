@@ -71,12 +71,12 @@ static void expect(request *r, int code, const char *says) {
   ck_assert_msg(strstr(fault.text, says) != NULL, "\"%s\" does not say \"%s\"", fault.text, says);
 }
 
-#define BAD(says, ...)                                                                                                 \
-  do {                                                                                                                 \
-    request r;                                                                                                         \
-    make(&r);                                                                                                          \
-    __VA_ARGS__;                                                                                                       \
-    expect(&r, SANDD_CODE(INVALID_ARGUMENT), says);                                                                    \
+#define BAD(says, ...)                              \
+  do {                                              \
+    request r;                                      \
+    make(&r);                                       \
+    __VA_ARGS__;                                    \
+    expect(&r, SANDD_CODE(INVALID_ARGUMENT), says); \
   } while (0)
 
 START_TEST(a_good_request_passes) {
@@ -384,7 +384,7 @@ END_TEST
 SUITE("exec-parts", 20, a_good_request_passes, each_mistake_of_a_request_is_refused_with_a_sentence,
       attach_needs_no_spec, the_mode_decides_about_an_id_that_exists,
       another_instance_is_an_unknown_outcome_that_names_both,
-      an_unknown_id_is_started_only_while_its_end_could_not_be_forgotten,
-      a_full_table_refuses_new_ids_and_evicts_none, timers_fire_in_the_order_of_their_deadlines,
-      a_tail_keeps_the_last_bytes_and_counts_the_others, tails_without_budget_keep_less_and_still_count,
-      a_digest_is_siphash_with_128_bits, a_token_loses_one_newline_and_is_never_shown)
+      an_unknown_id_is_started_only_while_its_end_could_not_be_forgotten, a_full_table_refuses_new_ids_and_evicts_none,
+      timers_fire_in_the_order_of_their_deadlines, a_tail_keeps_the_last_bytes_and_counts_the_others,
+      tails_without_budget_keep_less_and_still_count, a_digest_is_siphash_with_128_bits,
+      a_token_loses_one_newline_and_is_never_shown)

@@ -215,9 +215,21 @@ START_TEST(help_and_version_need_nothing_else) {
 END_TEST
 
 START_TEST(help_names_every_option) {
-  static const char *const names[] = {"--server-url", "--daemon-id", "--label", "--reconnect-interval",
-                                      "--heartbeat-interval", "--retention", "--shell", "--ca", "--cert", "--key",
-                                      "--insecure", "--server-name", "--token-file", "--log-level", "--version",
+  static const char *const names[] = {"--server-url",
+                                      "--daemon-id",
+                                      "--label",
+                                      "--reconnect-interval",
+                                      "--heartbeat-interval",
+                                      "--retention",
+                                      "--shell",
+                                      "--ca",
+                                      "--cert",
+                                      "--key",
+                                      "--insecure",
+                                      "--server-name",
+                                      "--token-file",
+                                      "--log-level",
+                                      "--version",
                                       "--help"};
   for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
     ck_assert_ptr_nonnull(strstr(sandd_options_help(), names[i]));
