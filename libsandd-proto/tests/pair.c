@@ -149,6 +149,7 @@ void pair_pump(pair *p) {
 
 void pair_wait(pair *p, uint64_t us) {
   uint64_t end = p->now + us;
+  pair_pump(p);
   for (;;) {
     uint64_t next = end;
     for (int at = 0; at < 2; at++) {
