@@ -156,3 +156,14 @@ Sandd__V1__Packet *raw_await(int fd, int body, Sandd__V1__Frame **frame) {
     sandd__v1__packet__free_unpacked(packet, NULL);
   }
 }
+
+void raw_up(int fd, const char *id) {
+  Sandd__V1__Frame *frame, heartbeat = SANDD__V1__FRAME__INIT;
+  Sandd__V1__Heartbeat beat = SANDD__V1__HEARTBEAT__INIT;
+  raw_hello(fd, id, 1);
+  sandd__v1__packet__free_unpacked(raw_await(fd, SANDD__V1__FRAME__BODY_WELCOME, &frame), NULL);
+  heartbeat.body_case = SANDD__V1__FRAME__BODY_HEARTBEAT;
+  heartbeat.heartbeat = &beat;
+  beat.stamp = 1;
+  raw_frame(fd, 0, &heartbeat);
+}

@@ -25,5 +25,7 @@ Sandd__V1__Packet *raw_receive(int fd, unsigned *code);
 unsigned raw_end(int fd);
 /* Reads until a frame with that body has come: its packet; *frame points into it. */
 Sandd__V1__Packet *raw_await(int fd, int body, Sandd__V1__Frame **frame);
+/* Hello, Welcome, and the frame that confirms the connection. */
+void raw_up(int fd, const char *id);
 
 #endif

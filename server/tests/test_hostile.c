@@ -61,14 +61,7 @@ static int fresh(void) {
 /* A daemon that is up: Hello, Welcome, and the frame that confirms. */
 static int up(const char *id) {
   int fd = fresh();
-  Sandd__V1__Frame *frame, heartbeat = SANDD__V1__FRAME__INIT;
-  Sandd__V1__Heartbeat beat = SANDD__V1__HEARTBEAT__INIT;
-  raw_hello(fd, id, 1);
-  sandd__v1__packet__free_unpacked(raw_await(fd, B(WELCOME), &frame), NULL);
-  heartbeat.body_case = B(HEARTBEAT);
-  heartbeat.heartbeat = &beat;
-  beat.stamp = 1;
-  raw_frame(fd, 0, &heartbeat);
+  raw_up(fd, id);
   ck_assert_int_eq(sandd_server_wait_daemon(server, id, TEN_SECONDS), 0);
   return fd;
 }
@@ -358,6 +351,40 @@ START_TEST(a_frame_from_the_future_is_ignored_or_refused) {
 }
 END_TEST
 
+START_TEST(a_clone_is_told_and_takes_nothing_over) {
+  int fd = up("evil"), clone = fresh();
+  raw_hello(clone, "evil", 1); /* the same instance, at an attempt that has been */
+  Sandd__V1__Frame *frame;
+  Sandd__V1__Packet *packet = raw_await(clone, B(GOODBYE), &frame);
+  ck_assert_int_eq(frame->goodbye->status->code, 34);
+  sandd__v1__packet__free_unpacked(packet, NULL);
+  ck_assert_uint_eq(raw_end(clone), 1000);
+  ck_assert_uint_eq(sandd_server_daemon_count(server), 2);
+  close(fd);
+}
+END_TEST
+
+START_TEST(a_peer_that_falls_silent_is_dropped_after_three_heartbeats_and_no_other) {
+  sandd_server *quick = start_server(.heartbeat_ms = 100);
+  int fd = raw_connect(sandd_server_port(quick));
+  test_peer *lively = test_peer_start(.port = sandd_server_port(quick), .id = "lively");
+  ck_assert_int_eq(sandd_server_wait_daemon(quick, "lively", TEN_SECONDS), 0);
+  ck_assert_int_ge(sandd_server_events_fd(quick), 0);
+  raw_up(fd, "evil");
+  ck_assert_int_eq(sandd_server_wait_daemon(quick, "evil", TEN_SECONDS), 0);
+  WAIT_FOR(sandd_server_daemon_count(quick) == 1);
+  ck_assert_uint_eq(raw_end(fd), 0); /* dropped without a Close: nobody would answer it */
+  sandd_daemon_event event = {.size = sizeof event};
+  while (sandd_server_next_daemon_event(quick, &event) != SANDD_DAEMON_DISCONNECTED)
+    ck_assert_str_ne(event.id, "");
+  ck_assert_str_eq(event.id, "evil");
+  ck_assert_uint_eq(stats_of(quick).away, 1);
+  ck_assert_uint_eq(test_peer_dials(lively), 1);
+  test_peer_stop(lively);
+  sandd_server_free(quick);
+}
+END_TEST
+
 START_TEST(a_silent_peer_hears_nothing_and_is_closed_with_4039) {
   int fd = fresh();
   struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -426,6 +453,8 @@ int main(void) {
   tcase_add_loop_test(tc, a_frame_that_breaks_a_rule_is_a_protocol_error, 0, sizeof singles / sizeof *singles);
   tcase_add_loop_test(tc, a_daemon_that_lies_about_a_stream_is_cut_off, 0, LIES);
   tcase_add_test(tc, a_frame_from_the_future_is_ignored_or_refused);
+  tcase_add_test(tc, a_clone_is_told_and_takes_nothing_over);
+  tcase_add_test(tc, a_peer_that_falls_silent_is_dropped_after_three_heartbeats_and_no_other);
   tcase_add_test(tc, a_silent_peer_hears_nothing_and_is_closed_with_4039);
   tcase_add_test(tc, a_peer_that_sends_a_byte_at_a_time_is_no_error);
   tcase_add_test(tc, a_thousand_bad_connections_leave_memory_flat);
