@@ -148,11 +148,14 @@ void sandd_ring_trim(sandd_ring *ring) {
     set_held(ring, ring->held - moved);
   }
   uint64_t base = ring->floor - ring->base > ring->keep_bytes ? ring->floor - ring->keep_bytes : ring->base;
-  if (ring->endpoint->keep_used > ring->endpoint->keep_budget && ring->keep_bytes) base = ring->floor;
   if (held && lowest < base) base = lowest;
-  if (base > ring->base) {
-    /* The segment that base cuts stays whole in memory; what of it lies below counts as kept. */
-    drop_below(ring, base);
+  /* The segment that base cuts stays whole in memory; what of it lies below counts as kept. */
+  if (base > ring->base) drop_below(ring, base);
+  uint64_t over = ring->endpoint->keep_used > ring->endpoint->keep_budget ? ring->endpoint->keep_used - ring->endpoint->keep_budget : 0;
+  if (over && ring->keep_bytes) { /* the ring that grew pays, as far as it can */
+    base = over < ring->floor - ring->base ? ring->base + over : ring->floor;
+    if (held && lowest < base) base = lowest;
+    if (base > ring->base) drop_below(ring, base);
   }
   if (ring->finished && held && lowest == ring->end && !ring->drained_told) {
     ring->drained_told = true;

@@ -168,7 +168,7 @@ END_TEST
 
 /* Four readers, each with a large window wished for: all credit together stays within the budget. */
 START_TEST(credit_of_all_channels_stays_within_the_budget) {
-  pair *p = pair_new(.limits = {{.channels = 4}, {0}}, .recv_budget = 4 * 4096 + 10000, .window_bytes = 1 << 20);
+  pair *p = pair_new(.limits = {{.channels = 4}, {.channels = 4}}, .recv_budget = 4 * 4096 + 10000, .window_bytes = 1 << 20);
   sandd_stream *s[4];
   sandd_inbox *in[4];
   uint64_t sum = 0;
