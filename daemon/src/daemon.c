@@ -56,6 +56,7 @@ typedef struct sandd_daemon {
   uint64_t phase_us;         /* when the phase began */
   uint64_t signal_us;        /* of the first signal; 0: none */
   uint64_t trim_us, trimmed; /* when memory is given back, UINT64_MAX: no need; starts and ends when it last was */
+  uint64_t checked_us;       /* when the loop last came from its poll */
   int exit_code;
   int n_handles; /* that were made */
 } sandd_daemon;
@@ -235,30 +236,31 @@ static uint64_t trim_memory(sandd_daemon *daemon, uint64_t now_us) {
 
 /* Everything that happened in a turn of the loop goes out here, in one packet if it fits. */
 static void turn(sandd_daemon *daemon) {
-  uint64_t deadline_us;
+  uint64_t now_us, stop_us;
   do {
     while (sandd_execs_turn(daemon->execs, sandd_clock_now_us())) {
       sandd_carrier_flush(daemon->carrier);
     }
-    uint64_t now_us = sandd_clock_now_us();
-    uint64_t stop_us = daemon->phase == WORKING ? UINT64_MAX : step_stop(daemon, now_us);
-    deadline_us = sandd_execs_deadline(daemon->execs);
-    uint64_t trim_us = trim_memory(daemon, now_us);
-    deadline_us = stop_us < deadline_us ? stop_us : deadline_us;
-    deadline_us = trim_us < deadline_us ? trim_us : deadline_us;
-    if (deadline_us > now_us) {
-      break;
-    }
-  } while (true);
-  set_timer(daemon, deadline_us);
+    now_us = sandd_clock_now_us();
+    stop_us = daemon->phase == WORKING ? UINT64_MAX : step_stop(daemon, now_us);
+  } while (stop_us <= now_us);
+  uint64_t deadline_us = sandd_execs_deadline(daemon->execs);
+  uint64_t trim_us = trim_memory(daemon, now_us);
+  deadline_us = stop_us < deadline_us ? stop_us : deadline_us;
+  set_timer(daemon, trim_us < deadline_us ? trim_us : deadline_us);
 }
 
 static void on_prepare(uv_prepare_t *handle) {
   turn(handle->data);
 }
 
+/* Judges what was due at the last check: the loop has polled since, so that what happened in time has been seen, even if
+ * this process did not run for a while. */
 static void on_check(uv_check_t *handle) {
-  turn(handle->data);
+  sandd_daemon *daemon = handle->data;
+  sandd_execs_due(daemon->execs, daemon->checked_us);
+  daemon->checked_us = sandd_clock_now_us();
+  turn(daemon);
 }
 
 /* ---- making and freeing ---- */

@@ -104,6 +104,15 @@ static void deliver_signals(sandd_exec *exec) {
   exec->n_signals = 0;
 }
 
+void sandd_exec_unhold(sandd_exec *exec) {
+  exec->held = false;
+  for (int i = 0; i < SANDD_EXEC_OUTPUTS; i++) {
+    if (exec->outputs[i]) {
+      sandd_exec_output_watch(exec->outputs[i]);
+    }
+  }
+}
+
 static void open_pipes(sandd_exec *exec) {
   static const sandd_process_channel channels[SANDD_EXEC_OUTPUTS] = {SANDD_PROCESS_STDOUT, SANDD_PROCESS_STDERR};
   for (int i = 0; i < SANDD_EXEC_OUTPUTS; i++) {
@@ -138,6 +147,10 @@ static void on_started(sandd_process *process, const sandd_platform_error *error
     sandd_exec_stream_answer(stream, now_us);
   }
   open_pipes(exec);
+  exec->held = now_us < exec->hold_us;
+  if (!exec->held) {
+    sandd_exec_unhold(exec);
+  }
   deliver_signals(exec);
   sandd_exec_touch(exec);
 }
@@ -146,6 +159,7 @@ static void on_exited(sandd_process *process, const sandd_process_exit *ended, v
   sandd_exec *exec = data;
   (void)process;
   exec->exit = *ended;
+  exec->exited_us = sandd_clock_now_us(); // a deadline may be looked at before the exec has its turn
   set_phase(exec, SANDD_EXEC_EXITED);
   sandd_exec_touch(exec);
 }
@@ -379,8 +393,9 @@ void sandd_exec_turn(sandd_exec *exec, uint64_t now_us) {
     sandd_exec_free(exec);
     return;
   }
-  if (exec->phase == SANDD_EXEC_EXITED && exec->exited_us == 0) {
-    exec->exited_us = now_us;
+  if (exec->phase == SANDD_EXEC_EXITED && !exec->drained) {
+    exec->drained = true;
+    exec->held = false;
     for (int i = 0; i < SANDD_EXEC_OUTPUTS; i++) {
       if (exec->outputs[i]) {
         sandd_exec_output_exited(exec->outputs[i], now_us);

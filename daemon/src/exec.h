@@ -47,7 +47,9 @@ struct sandd_exec {
   bool touched; /* in execs->touched */
   bool killing; /* its tree was told to end */
   bool in_table;
-  int reason; /* ExitReason; OWN until we end it */
+  bool drained; /* its outputs were told of the exit */
+  bool held;    /* its outputs are not read yet: what they say would wait until hold_us */
+  int reason;   /* ExitReason; OWN until we end it */
   sandd_process *process;
   uint64_t pid;
   sandd_exec_output *outputs[SANDD_EXEC_OUTPUTS]; /* stderr NULL if merged */
@@ -103,6 +105,8 @@ void sandd_exec_free(sandd_exec *exec);
 void sandd_exec_touch(sandd_exec *exec);
 /* The endpoint was used for it: flush in this turn, or when its hold is over. */
 void sandd_exec_used(sandd_exec *exec, uint64_t now_us);
+/* Its hold is over: its outputs are read as they come. */
+void sandd_exec_unhold(sandd_exec *exec);
 /* Ends its tree for a reason (ExitReason); one that is starting is given up, its streams reset with code. */
 void sandd_exec_kill(sandd_exec *exec, int reason, int code, const char *why);
 /* The link went up or down. */

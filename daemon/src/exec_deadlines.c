@@ -49,6 +49,7 @@ static uint64_t expiry(const sandd_exec *exec) {
 void sandd_exec_rearm(sandd_exec *exec) {
   uint64_t deadline = nearer(timeout_deadline(exec), idle_deadline(exec));
   deadline = nearer(deadline, nearer(unread_deadline(exec), expiry(exec)));
+  deadline = nearer(deadline, exec->held ? exec->hold_us : UINT64_MAX);
   if (exec->phase == SANDD_EXEC_EXITED) {
     for (int i = 0; i < SANDD_EXEC_OUTPUTS; i++) {
       if (exec->outputs[i]) {
@@ -64,6 +65,9 @@ void sandd_exec_rearm(sandd_exec *exec) {
 void sandd_exec_due(void *data, uint64_t now_us) {
   sandd_exec *exec = data;
   sandd_exec_touch(exec); // which sets the timer again
+  if (exec->held && exec->hold_us <= now_us) {
+    sandd_exec_unhold(exec);
+  }
   if (timeout_deadline(exec) <= now_us) {
     sandd_exec_kill(exec, SANDD__V1__EXIT_REASON__EXIT_REASON_DEADLINE, SANDD_CODE(DEADLINE_EXCEEDED),
                     "its timeout passed before it could be started");

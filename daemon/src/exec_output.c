@@ -196,7 +196,12 @@ static void watch(sandd_exec_output *output) {
 
 void sandd_exec_output_open(sandd_exec_output *output, sandd_pipe *pipe) {
   output->pipe = pipe;
-  watch(output);
+}
+
+void sandd_exec_output_watch(sandd_exec_output *output) {
+  if (output->phase == READING && output->pipe && !output->blocked) {
+    watch(output);
+  }
 }
 
 void sandd_exec_output_exited(sandd_exec_output *output, uint64_t now_us) {
@@ -204,6 +209,7 @@ void sandd_exec_output_exited(sandd_exec_output *output, uint64_t now_us) {
   if (output->phase == READING && output->pipe && !output->blocked) {
     read_many(output, READS_PER_TURN);
   }
+  sandd_exec_output_watch(output);
   run_drain_clock(output, now_us);
 }
 

@@ -38,8 +38,10 @@ int sandd_exec_output_new(sandd_exec_output **out, const sandd_exec_output_confi
 /* Frees it with its ring, which no stream may have; a pipe that is still open is read to nowhere. NULL is fine. */
 void sandd_exec_output_free(sandd_exec_output *output);
 
-/* Takes the pipe and begins to read it. Once. */
+/* Takes the pipe. Once. */
 void sandd_exec_output_open(sandd_exec_output *output, sandd_pipe *pipe);
+/* Reads the pipe from now on; before, only sandd_exec_output_exited does. */
+void sandd_exec_output_watch(sandd_exec_output *output);
 /* The process was reaped: reads what is there at once, then the drain clock runs while the pipe is empty and the link up. */
 void sandd_exec_output_exited(sandd_exec_output *output, uint64_t now_us);
 /* The link went up or down. */

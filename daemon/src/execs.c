@@ -167,8 +167,11 @@ void sandd_execs_event(sandd_execs *execs, const sandd_event *event, uint64_t no
   }
 }
 
-bool sandd_execs_turn(sandd_execs *execs, uint64_t now_us) {
+void sandd_execs_due(sandd_execs *execs, uint64_t now_us) {
   sandd_timers_run(&execs->timers, now_us);
+}
+
+bool sandd_execs_turn(sandd_execs *execs, uint64_t now_us) {
   while (execs->touched) {
     sandd_exec *exec = execs->touched;
     execs->touched = exec->next_touched;

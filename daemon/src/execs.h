@@ -30,10 +30,12 @@ void sandd_execs_free(sandd_execs *execs);
 
 /* Handles one event of the endpoint; those that are not about streams or the session's state do nothing. */
 void sandd_execs_event(sandd_execs *execs, const sandd_event *event, uint64_t now_us);
-/* Runs the deadlines that are due and sends what became known since the last turn. Returns true if the endpoint was used,
- * so that its links must be flushed. */
+/* Judges the deadlines that are due. To be called when the loop has just polled: what happened while it did not run (an
+ * exit in time, output) must have been seen before. */
+void sandd_execs_due(sandd_execs *execs, uint64_t now_us);
+/* Sends what became known since the last turn. Returns true if the endpoint was used, so that its links must be flushed. */
 bool sandd_execs_turn(sandd_execs *execs, uint64_t now_us);
-/* When sandd_execs_turn must be called at the latest; UINT64_MAX for never. */
+/* When sandd_execs_due and sandd_execs_turn must be called at the latest; UINT64_MAX for never. */
 uint64_t sandd_execs_deadline(const sandd_execs *execs);
 
 /* The daemon stops: no opening is taken any more, every process and all that came of it gets TERM, and KILL after

@@ -71,6 +71,25 @@ START_TEST(a_timeout_counts_on_the_daemon_while_there_is_no_connection) {
 }
 END_TEST
 
+START_TEST(what_ended_in_time_while_the_daemon_did_not_run_is_no_timeout) {
+  static const char *const arguments[] = {"--retention", "0.2", NULL};
+  peer *p = PEER(.arguments = arguments);
+  call *c = RUN(p, .sh = "echo a; sleep 0.2; echo b; exit 4", .timeout_ms = 600, .idle_ms = 500);
+  peer_until(p, &c->started, "the start");
+  ck_assert_int_eq(kill(peer_inner(p), SIGSTOP), 0);
+  uint64_t until = peer_now() + 900000;
+  UNTIL(p, peer_now() > until);
+  ck_assert_int_eq(kill(peer_inner(p), SIGCONT), 0);
+  call_wait(c);
+  ck_assert_int_eq(c->reason, REASON(OWN));
+  ck_assert_int_eq(c->exit_code, 4);
+  ck_assert_str_eq(call_text(c, 2), "a\nb\n");
+  ck_assert(!c->drain_limit[2]);
+  call_free(c);
+  peer_free(p);
+}
+END_TEST
+
 START_TEST(a_lost_session_ends_what_is_not_to_be_kept) {
   peer *p = PEER(0);
   call *dies = RUN(p, .sh = "echo x; sleep 1000", .id = "dies");
@@ -195,7 +214,8 @@ END_TEST
 
 SUITE("exec-session", 60, a_cut_in_mid_output_loses_and_repeats_nothing,
       output_and_exit_of_the_time_without_a_connection_come_after_it,
-      a_timeout_counts_on_the_daemon_while_there_is_no_connection, a_lost_session_ends_what_is_not_to_be_kept,
+      a_timeout_counts_on_the_daemon_while_there_is_no_connection,
+      what_ended_in_time_while_the_daemon_did_not_run_is_no_timeout, a_lost_session_ends_what_is_not_to_be_kept,
       a_stopping_daemon_ends_its_commands_says_why_and_says_goodbye, a_stop_is_bounded_when_commands_ignore_the_term,
       a_second_signal_stops_at_once, a_stop_without_a_connection_is_quick, a_killed_daemon_leaves_no_command_behind,
       a_killed_guard_takes_daemon_and_commands_with_it)
