@@ -4,6 +4,7 @@
 #include "codec.h"
 
 #define LABELS_MAX 64
+#define MESSAGE_MAX (1u << 20) /* no packet of ours is larger, whatever the peer would take */
 #define CAPABILITIES_MAX 64
 
 void sandd_limits_fill(sandd_limits *limits) {
@@ -25,6 +26,7 @@ void sandd_limits_read(sandd_limits *out, const Sandd__V1__Limits *limits) {
     out->inline_stdin_bytes = limits->inline_stdin_bytes;
   }
   sandd_limits_fill(out);
+  if (out->message_bytes > MESSAGE_MAX) out->message_bytes = MESSAGE_MAX; /* a carrier makes buffers of this size */
 }
 
 void sandd_limits_write(Sandd__V1__Limits *out, const sandd_limits *limits) {

@@ -407,6 +407,21 @@ START_TEST(overlapping_data_is_trimmed) {
 }
 END_TEST
 
+/* Carriers make buffers of the size that the peer says it takes. */
+START_TEST(peer_that_takes_huge_messages_does_not_make_ours_huge) {
+  pair *p = pair_new(.limits = {[DAEMON] = {.message_bytes = 1ull << 50}});
+  ck_assert_uint_eq(sandd_link_pull_cap(p->link[SERVER]), 1 << 20);
+  pair_free(p);
+}
+END_TEST
+
+START_TEST(peer_that_takes_only_tiny_messages_gets_64_kib) {
+  pair *p = pair_new(.limits = {[DAEMON] = {.message_bytes = 1}});
+  ck_assert_uint_eq(sandd_link_pull_cap(p->link[SERVER]), 65536);
+  pair_free(p);
+}
+END_TEST
+
 START_TEST(stream_above_the_limit_is_refused) {
   pair *p = pair_new(.limits = {[SERVER] = {.streams = 1}});
   Frame opens[] = {open_frame(1, 2), open_frame(2, 4)};
@@ -439,6 +454,8 @@ Suite *suite(void) {
   tcase_add_test(t, unknown_opening_raises_the_highest_id_and_is_refused);
   tcase_add_test(t, frame_seen_before_is_dropped);
   tcase_add_test(t, overlapping_data_is_trimmed);
+  tcase_add_test(t, peer_that_takes_huge_messages_does_not_make_ours_huge);
+  tcase_add_test(t, peer_that_takes_only_tiny_messages_gets_64_kib);
   tcase_add_test(t, stream_above_the_limit_is_refused);
   suite_add_tcase(s, t);
   return s;
