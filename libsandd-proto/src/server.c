@@ -14,7 +14,7 @@ static void random_bytes(sandd_endpoint *endpoint, uint8_t *out, size_t len) {
 
 static uint64_t id_key(const uint8_t *id, size_t len) {
   uint64_t key = 0;
-  memcpy(&key, id, len < sizeof key ? len : sizeof key); /* session ids are random */
+  if (len) memcpy(&key, id, len < sizeof key ? len : sizeof key); /* session ids are random */
   return key;
 }
 
@@ -147,7 +147,7 @@ static bool welcome_session(sandd_link *link, sandd_session *session, const Hell
     return false;
   }
   if (copy->resume) { /* of no more use, and secret */
-    memset(copy->resume->secret.data, 0, copy->resume->secret.len);
+    if (copy->resume->secret.len) memset(copy->resume->secret.data, 0, copy->resume->secret.len);
     sandd_message_free(endpoint, &copy->resume->base);
     copy->resume = NULL;
   }

@@ -407,6 +407,24 @@ START_TEST(overlapping_data_is_trimmed) {
 }
 END_TEST
 
+/* Resume {} : every field of it absent. */
+START_TEST(empty_resume_begins_a_new_session) {
+  pair *p = pair_new(.apart = true);
+  ck_assert_int_eq(sandd_link_new(&p->link[SERVER], p->endpoint[SERVER], p->now), 0);
+  Frame hello = craft(0, 0, BODY(HELLO));
+  Sandd__V1__Resume resume = SANDD__V1__RESUME__INIT;
+  uint32_t version = 1;
+  hello.hello->n_versions = 1;
+  hello.hello->versions = &version;
+  hello.hello->daemon_id = hello.hello->instance_id = (char *)(uintptr_t)"d";
+  hello.hello->attempt = 1;
+  hello.hello->resume = &resume;
+  ck_assert_int_eq(pair_say(p, SERVER, 0, 1, &hello), 0);
+  ck_assert_ptr_nonnull(sandd_link_session(p->link[SERVER]));
+  pair_free(p);
+}
+END_TEST
+
 /* Carriers make buffers of the size that the peer says it takes. */
 START_TEST(peer_that_takes_huge_messages_does_not_make_ours_huge) {
   pair *p = pair_new(.limits = {[DAEMON] = {.message_bytes = 1ull << 50}});
@@ -454,6 +472,7 @@ Suite *suite(void) {
   tcase_add_test(t, unknown_opening_raises_the_highest_id_and_is_refused);
   tcase_add_test(t, frame_seen_before_is_dropped);
   tcase_add_test(t, overlapping_data_is_trimmed);
+  tcase_add_test(t, empty_resume_begins_a_new_session);
   tcase_add_test(t, peer_that_takes_huge_messages_does_not_make_ours_huge);
   tcase_add_test(t, peer_that_takes_only_tiny_messages_gets_64_kib);
   tcase_add_test(t, stream_above_the_limit_is_refused);
