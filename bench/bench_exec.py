@@ -204,8 +204,8 @@ def bench_sleeps() -> Iterator[Row]:
                 thread.join()
 
         calls = timed(thousand_calls)
-    yield Row("1,000 sleep 1 at once, popen", f"{took:.2f} s", "", took, ("<=", 3.0), "s")
-    yield Row("  the same by exec() in 1,000 threads", f"{calls:.2f} s", "", calls, ("<=", 3.0), "s")
+    yield Row("1,000 sleep 1 at once, exec() in threads", f"{calls:.2f} s", "", calls, ("<=", 3.0), "s")
+    yield Row("  the same by popen(), one after the other", f"{took:.2f} s", "", took, None, "s")
 
 
 def bench_codec() -> Iterator[Row]:
@@ -306,13 +306,13 @@ def bench_idle_connections() -> Iterator[Row]:
         with subprocess.Popen([str(program), url, "10"], stdin=pipe, stdout=pipe, text=True) as first:
             assert first.stdin is not None
             assert first.stdout is not None
-            first.stdout.readline()
+            assert first.stdout.readline() == "ready 10\n"
             _, before = ask(10)
             begin = time.perf_counter()
             with subprocess.Popen([str(program), url, str(count), "more"], stdin=pipe, stdout=pipe, text=True) as crowd:
                 assert crowd.stdin is not None
                 assert crowd.stdout is not None
-                crowd.stdout.readline()
+                assert crowd.stdout.readline() == f"ready {count}\n"
                 took = time.perf_counter() - begin
                 there, after = ask(count + 10)
                 crowd.stdin.close()

@@ -101,7 +101,7 @@ static bool start(idler *one, size_t index) {
   }
   sandd_dial_config dialling = {.size = sizeof(dialling),
                                 .url = all.url,
-                                .insecure = true,
+                                .insecure = strncmp(all.url, "wss:", 4) == 0,
                                 .handler = sandd_carrier_handler(),
                                 .user = one->carrier};
   sandd_conn *conn;
