@@ -33,20 +33,24 @@ typedef struct job {
 
 static job *job_of(const world *w, uint64_t n) {
   job *j = w->jobs;
-  while (j && j->n != n) j = j->next;
+  while (j && j->n != n)
+    j = j->next;
   return j;
 }
 
 void agent_started(world *w, uint64_t n) {
   job *j = job_of(w, n);
-  if (j) EXPECT(w, ++j->starts == 1, "exec %llu was started twice", (unsigned long long)n);
+  if (j)
+    EXPECT(w, ++j->starts == 1, "exec %llu was started twice", (unsigned long long)n);
 }
 
 static void leave_stream(world *w, job *j) {
   for (int c = 1; c < 3; c++)
-    if (j->in[c].inbox) reader_free(&j->in[c]);
+    if (j->in[c].inbox)
+      reader_free(&j->in[c]);
   sandd_stream_release(j->stream, w->now);
-  if (j->stdin_out.ring) writer_free(&j->stdin_out);
+  if (j->stdin_out.ring)
+    writer_free(&j->stdin_out);
   j->stream = NULL;
 }
 
@@ -84,16 +88,30 @@ static void make_attached(world *w) {
   job *olds[64], *j;
   size_t n = 0;
   for (j = w->jobs; j && n < COUNT(olds); j = j->next)
-    if (j->state == JOB_RUN && j->answered && !j->ended && j->n == j->of) olds[n++] = j;
-  if (!n) return;
+    if (j->state == JOB_RUN && j->answered && !j->ended && j->n == j->of)
+      olds[n++] = j;
+  if (!n)
+    return;
   const job *of = olds[chance_below(c, n)];
   j = make(w);
   bool pause = j->pause;
   uint64_t number = j->n;
   job *next = j->next;
-  *j = (job){.actor = of->actor, .next = next, .n = number, .of = of->n, .early = of->early, .stdin_bytes = of->stdin_bytes,
-             .keep_bytes = of->keep_bytes, .fed = of->fed, .terminal = of->terminal, .keep = of->keep, .block = of->block,
-             .pause = pause, .earliest = true, .tried = of->tried, .starts = 1};
+  *j = (job){.actor = of->actor,
+             .next = next,
+             .n = number,
+             .of = of->n,
+             .early = of->early,
+             .stdin_bytes = of->stdin_bytes,
+             .keep_bytes = of->keep_bytes,
+             .fed = of->fed,
+             .terminal = of->terminal,
+             .keep = of->keep,
+             .block = of->block,
+             .pause = pause,
+             .earliest = true,
+             .tried = of->tried,
+             .starts = 1};
   memcpy(j->out, of->out, sizeof j->out);
   memcpy(j->instance, of->instance, sizeof j->instance);
   uint64_t role = chance_below(c, 5);
@@ -109,8 +127,9 @@ static bool send_open(world *w, job *j, const uint64_t *grant) {
   Sandd__V1__ChannelStart starts[2], *list[2] = {&starts[0], &starts[1]};
   char line[128], id[24];
   snprintf(id, sizeof id, "x%llu", (unsigned long long)j->of);
-  snprintf(line, sizeof line, "exec %llu %llu %llu %llu %u %u", (unsigned long long)j->of, (unsigned long long)j->out[1],
-           (unsigned long long)j->out[2], (unsigned long long)j->early, j->fed, j->terminal);
+  snprintf(line, sizeof line, "exec %llu %llu %llu %llu %u %u", (unsigned long long)j->of,
+           (unsigned long long)j->out[1], (unsigned long long)j->out[2], (unsigned long long)j->early, j->fed,
+           j->terminal);
   for (int i = 0; i < 2; i++) {
     sandd__v1__channel_start__init(&starts[i]);
     starts[i].channel = (Sandd__V1__ChannelId)(i + 2);
@@ -121,7 +140,8 @@ static bool send_open(world *w, job *j, const uint64_t *grant) {
   spec.command_case = SANDD__V1__EXEC_SPEC__COMMAND_SHELL_LINE;
   spec.shell_line = (ProtobufCBinaryData){.len = strlen(line), .data = (uint8_t *)line};
   spec.stdin_mode = SANDD__V1__STDIN_MODE__STDIN_MODE_STREAM;
-  spec.on_session_lost = j->keep ? SANDD__V1__ON_SESSION_LOST__ON_SESSION_LOST_KEEP : SANDD__V1__ON_SESSION_LOST__ON_SESSION_LOST_END;
+  spec.on_session_lost =
+      j->keep ? SANDD__V1__ON_SESSION_LOST__ON_SESSION_LOST_KEEP : SANDD__V1__ON_SESSION_LOST__ON_SESSION_LOST_END;
   spec.keep_bytes = j->keep_bytes;
   spec.block_unread = j->block;
   m.mode = j->of == j->n ? SANDD__V1__EXEC_MODE__EXEC_MODE_ATTACH_OR_START : SANDD__V1__EXEC_MODE__EXEC_MODE_ATTACH;
@@ -129,8 +149,9 @@ static bool send_open(world *w, job *j, const uint64_t *grant) {
   m.instance = j->instance;
   m.age_ns = (int64_t)(w->now - j->tried) * 1000;
   m.spec = &spec;
-  m.role = j->watch ? SANDD__V1__EXEC_ROLE__EXEC_ROLE_WATCH
-                    : j->share ? SANDD__V1__EXEC_ROLE__EXEC_ROLE_SHARE : SANDD__V1__EXEC_ROLE__EXEC_ROLE_HOLD;
+  m.role = j->watch   ? SANDD__V1__EXEC_ROLE__EXEC_ROLE_WATCH
+           : j->share ? SANDD__V1__EXEC_ROLE__EXEC_ROLE_SHARE
+                      : SANDD__V1__EXEC_ROLE__EXEC_ROLE_HOLD;
   m.n_starts = 2;
   m.starts = list;
   frame.body_case = SANDD__V1__FRAME__BODY_EXEC_OPEN;
@@ -143,7 +164,8 @@ static void open_stream(world *w, job *j, sandd_session *session) {
   sandd_inbox *inbox[3] = {NULL};
   sandd_stream *stream = NULL;
   int error = sandd_stream_new(&stream, session);
-  for (int c = 1; c < 3 && !error; c++) error = sandd_inbox_new(&inbox[c], endpoint, session, false);
+  for (int c = 1; c < 3 && !error; c++)
+    error = sandd_inbox_new(&inbox[c], endpoint, session, false);
   if (error) {
     EXPECT(w, error == SANDD_E_LIMIT, "a new stream: %s", sandd_error_text(error));
     sandd_inbox_free(inbox[1]);
@@ -185,20 +207,23 @@ static void started(world *w, job *j, const Sandd__V1__ExecStarted *m) {
     j->pos[c] = at;
   }
   j->earliest = false;
-  if (j->watch || j->share || m->stdin->closed) return;
+  if (j->watch || j->share || m->stdin->closed)
+    return;
   /* At once: the Window that follows the answer finds its writer. */
   sandd_ring *ring;
   sandd_ring_config rc = {.size = sizeof rc, .base = m->stdin->accepted};
   int error = sandd_ring_new(&ring, w->party[SIDE_SERVER].endpoint, sandd_stream_session(j->stream), &rc);
   if (error == SANDD_E_LIMIT) {
-    EXPECT(w, !sandd_stream_reset(j->stream, &(sandd_status){.code = STATUS(RESOURCE_EXHAUSTED)}, w->now), "it can't be reset");
+    EXPECT(w, !sandd_stream_reset(j->stream, &(sandd_status){.code = STATUS(RESOURCE_EXHAUSTED)}, w->now),
+           "it can't be reset");
     leave_stream(w, j);
     j->state = JOB_DONE;
     return;
   }
   EXPECT(w, !error, "stdin: %s", sandd_error_text(error));
   writer_begin(&j->stdin_out, ring, content_key(j->of, 0), j->stdin_bytes);
-  EXPECT(w, !sandd_stream_write(j->stream, 1, ring, m->stdin->accepted, 0, SANDD_READER_HOLDS), "stdin can't be written");
+  EXPECT(w, !sandd_stream_write(j->stream, 1, ring, m->stdin->accepted, 0, SANDD_READER_HOLDS),
+         "stdin can't be written");
 }
 
 void agent_event(world *w, const sandd_event *event) {
@@ -208,7 +233,8 @@ void agent_event(world *w, const sandd_event *event) {
     j->ended = true;
     j->status = event->status;
     j->lost = event->status == STATUS(SESSION_LOST);
-    if (!event->by_reset && !j->lost) EXPECT(w, j->answered, "an End before the answer");
+    if (!event->by_reset && !j->lost)
+      EXPECT(w, j->answered, "an End before the answer");
   } else if (event->type == SANDD_EVENT_STREAM_CLOSED) {
     EXPECT(w, j->ended && !j->closed, "CLOSED before ENDED, or twice");
     j->closed = true;
@@ -238,11 +264,13 @@ static void read_output(world *w, job *j) {
       EXPECT(w, sandd_inbox_consumed(j->in[c].inbox) == j->pos[c], "output %d is at %llu, not at %llu", c,
              (unsigned long long)sandd_inbox_consumed(j->in[c].inbox), (unsigned long long)j->pos[c]);
   }
-  if (chance_of(&w->chance, .02)) j->nap = w->now + PICK(&w->chance, 100, 1500) * MS;
+  if (chance_of(&w->chance, .02))
+    j->nap = w->now + PICK(&w->chance, 100, 1500) * MS;
 }
 
 static void write_stdin(world *w, job *j) {
-  if (!writer_step(w, &j->stdin_out, PICK(&w->chance, 0, 400, 9000)) || j->fed_all) return;
+  if (!writer_step(w, &j->stdin_out, PICK(&w->chance, 0, 400, 9000)) || j->fed_all)
+    return;
   sandd_ring_finish(j->stdin_out.ring);
   EXPECT(w, !sandd_stream_finish(j->stream, 1, false, w->now), "the end of stdin can't be sent");
   j->fed_all = true;
@@ -261,7 +289,8 @@ static void send_control(world *w, job *j) {
     frame.body_case = SANDD__V1__FRAME__BODY_SIGNAL;
     frame.signal = &signal;
     error = sandd_stream_send(j->stream, &frame, w->now);
-    if (!error) j->signals++;
+    if (!error)
+      j->signals++;
   }
   if (!error && chance_of(&w->chance, .05)) {
     resize.rows = ++j->rows;
@@ -274,7 +303,8 @@ static void send_control(world *w, job *j) {
     frame.body_case = SANDD__V1__FRAME__BODY_DETACH;
     frame.detach = &detach;
     error = sandd_stream_send(j->stream, &frame, w->now);
-    if (!error) j->detaching = true;
+    if (!error)
+      j->detaching = true;
   }
   EXPECT(w, !error || error == SANDD_E_AGAIN, "a control frame: %s", sandd_error_text(error));
 }
@@ -289,8 +319,8 @@ static void complete(world *w, job *j) {
       continue;
     }
     j->drained |= drain;
-    EXPECT(w, j->in[c].ended && j->pos[c] == end, "End OK at %llu of output %d, whose end is %llu", (unsigned long long)j->pos[c], c,
-           (unsigned long long)end);
+    EXPECT(w, j->in[c].ended && j->pos[c] == end, "End OK at %llu of output %d, whose end is %llu",
+           (unsigned long long)j->pos[c], c, (unsigned long long)end);
     EXPECT(w, end == j->out[c] || j->killed || j->drained, "output %d ends at %llu, the program wrote %llu", c,
            (unsigned long long)end, (unsigned long long)j->out[c]);
   }
@@ -315,8 +345,10 @@ static void finish(world *w, job *j) {
   else if (j->status == STATUS(RESOURCE_EXHAUSTED) && j->tries < 2)
     j->state = JOB_NEW;
   else
-    EXPECT(w, j->status == STATUS(NOT_FOUND) || j->status == STATUS(RESOURCE_EXHAUSTED) || j->status == STATUS(CANCELLED) ||
-               j->status == STATUS(OUT_OF_RANGE) || j->status == STATUS(FAILED_PRECONDITION) || j->status == STATUS(TAKEN_OVER),
+    EXPECT(w,
+           j->status == STATUS(NOT_FOUND) || j->status == STATUS(RESOURCE_EXHAUSTED) ||
+               j->status == STATUS(CANCELLED) || j->status == STATUS(OUT_OF_RANGE) ||
+               j->status == STATUS(FAILED_PRECONDITION) || j->status == STATUS(TAKEN_OVER),
            "a job ended with %s", sandd_status_name(j->status));
   leave_stream(w, j);
 }
@@ -328,26 +360,33 @@ static bool unread(const job *j) {
 /* Nobody is left who feeds or ends the exec that this reader shares. */
 static bool orphaned(const world *w, const job *j) {
   for (const job *o = w->jobs; o; o = o->next)
-    if (o->of == j->of && o->state != JOB_DONE && !o->share && !o->watch) return false;
+    if (o->of == j->of && o->state != JOB_DONE && !o->share && !o->watch)
+      return false;
   return true;
 }
 
 static void step(world *w, job *j, sandd_session *session) {
   chance *c = &w->chance;
   if (j->state == JOB_NEW) {
-    if (session && chance_of(c, .5)) open_stream(w, j, session);
+    if (session && chance_of(c, .5))
+      open_stream(w, j, session);
     return;
   }
-  if (j->state != JOB_RUN) return;
-  if (!(j->pause && w->calm < 2) && w->now >= j->nap && chance_of(c, .3)) read_output(w, j);
-  if (!j->ended && j->stdin_out.ring) write_stdin(w, j);
-  if (!j->ended && j->answered && !j->detaching && j->terminal && !w->calm && !j->watch) send_control(w, j);
-  bool give_up = !w->calm ? chance_of(c, .003)
-                          : (j->share || j->watch || j->n != j->of) && orphaned(w, j) && chance_of(c, .003);
+  if (j->state != JOB_RUN)
+    return;
+  if (!(j->pause && w->calm < 2) && w->now >= j->nap && chance_of(c, .3))
+    read_output(w, j);
+  if (!j->ended && j->stdin_out.ring)
+    write_stdin(w, j);
+  if (!j->ended && j->answered && !j->detaching && j->terminal && !w->calm && !j->watch)
+    send_control(w, j);
+  bool give_up =
+      !w->calm ? chance_of(c, .003) : (j->share || j->watch || j->n != j->of) && orphaned(w, j) && chance_of(c, .003);
   if (give_up && !j->ended) {
     int error = sandd_stream_reset(j->stream, &(sandd_status){.code = STATUS(CANCELLED)}, w->now);
     EXPECT(w, !error || error == SANDD_E_CLOSED, "a Reset: %s", sandd_error_text(error));
-    if (error) return;
+    if (error)
+      return;
     w->stats.resets++;
     j->state = JOB_DONE;
     leave_stream(w, j);
@@ -363,7 +402,8 @@ void agent_step(world *w) {
   while ((j = *at)) {
     if (j->state == JOB_DONE && (j->n != j->of || w->job_count - j->n > 200)) {
       bool used = false;
-      for (job *o = w->jobs; o; o = o->next) used |= o != j && o->of == j->n;
+      for (job *o = w->jobs; o; o = o->next)
+        used |= o != j && o->of == j->n;
       if (!used) {
         *at = j->next;
         free(j);
@@ -379,13 +419,15 @@ void agent_step(world *w) {
     else
       make(w);
   }
-  for (j = w->jobs; j; j = j->next) step(w, j, session);
+  for (j = w->jobs; j; j = j->next)
+    step(w, j, session);
   world_drain(w, SIDE_SERVER);
 }
 
 void agent_stop(world *w) {
   for (job *j = w->jobs; j; j = j->next) {
-    if (j->state != JOB_RUN) continue;
+    if (j->state != JOB_RUN)
+      continue;
     leave_stream(w, j);
     again(j);
   }
@@ -393,15 +435,19 @@ void agent_stop(world *w) {
 
 bool agent_done(const world *w, bool with_stuck) {
   for (const job *j = w->jobs; j; j = j->next) {
-    if (j->state == JOB_DONE) continue;
-    if (with_stuck) return false;
+    if (j->state == JOB_DONE)
+      continue;
+    if (with_stuck)
+      return false;
     bool stuck = false, any = false; /* a stopped reader holds its exec, and perhaps the last place in a table */
     for (const job *o = w->jobs; o; o = o->next) {
-      if (!o->pause || o->state == JOB_DONE) continue;
+      if (!o->pause || o->state == JOB_DONE)
+        continue;
       any = true;
       stuck |= o->of == j->of;
     }
-    if (!stuck && !(any && j->state == JOB_NEW)) return false;
+    if (!stuck && !(any && j->state == JOB_NEW))
+      return false;
   }
   return true;
 }
@@ -411,13 +457,16 @@ const char *agent_waits(const world *w) {
   size_t n = 0;
   text[0] = 0;
   for (const job *j = w->jobs; j && n < sizeof text - 200; j = j->next) {
-    if (j->state == JOB_DONE) continue;
-    n += (size_t)snprintf(text + n, sizeof text - n, " job %d of %d%s%s: state %d answered %d ended %d closed %d at %d,%d",
-                          (int)j->n, (int)j->of, j->pause ? " (stopped)" : "", j->watch ? " (watch)" : "", j->state, j->answered,
-                          j->ended, j->closed, (int)j->pos[1], (int)j->pos[2]);
+    if (j->state == JOB_DONE)
+      continue;
+    n += (size_t)snprintf(text + n, sizeof text - n,
+                          " job %d of %d%s%s: state %d answered %d ended %d closed %d at %d,%d", (int)j->n, (int)j->of,
+                          j->pause ? " (stopped)" : "", j->watch ? " (watch)" : "", j->state, j->answered, j->ended,
+                          j->closed, (int)j->pos[1], (int)j->pos[2]);
     if (j->stdin_out.ring && n < sizeof text - 100)
-      n += (size_t)snprintf(text + n, sizeof text - n, " stdin %d..%d of %d blocked %d said %d", (int)sandd_ring_consumed(j->stdin_out.ring),
-                            (int)sandd_ring_end(j->stdin_out.ring), (int)j->stdin_bytes, j->stdin_out.blocked, j->fed_all);
+      n += (size_t)snprintf(text + n, sizeof text - n, " stdin %d..%d of %d blocked %d said %d",
+                            (int)sandd_ring_consumed(j->stdin_out.ring), (int)sandd_ring_end(j->stdin_out.ring),
+                            (int)j->stdin_bytes, j->stdin_out.blocked, j->fed_all);
     n += (size_t)snprintf(text + n, sizeof text - n, " fed %d;", j->fed);
   }
   return text;
@@ -427,7 +476,8 @@ uint64_t agent_unread(const world *w) {
   uint64_t sum = 0;
   for (const job *j = w->jobs; j; j = j->next)
     for (int c = 1; c < 3; c++)
-      if (j->in[c].inbox) sum += sandd_inbox_bytes(j->in[c].inbox);
+      if (j->in[c].inbox)
+        sum += sandd_inbox_bytes(j->in[c].inbox);
   return sum;
 }
 

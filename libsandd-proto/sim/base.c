@@ -25,7 +25,8 @@ const uint8_t *content_at(uint64_t key, uint64_t offset) {
   if (!pattern) {
     chance c = {42};
     pattern = sim_alloc(2 * CONTENT_SPAN);
-    for (size_t i = 0; i < CONTENT_SPAN; i++) pattern[i] = pattern[i + CONTENT_SPAN] = (uint8_t)chance_bits(&c);
+    for (size_t i = 0; i < CONTENT_SPAN; i++)
+      pattern[i] = pattern[i + CONTENT_SPAN] = (uint8_t)chance_bits(&c);
   }
   return pattern + (key % CONTENT_SPAN + offset % CONTENT_SPAN) % CONTENT_SPAN;
 }
@@ -38,7 +39,8 @@ uint64_t content_key(uint64_t a, uint64_t b) {
 uint64_t hash_bytes(const void *data, size_t len, uint64_t start) {
   const uint8_t *p = data;
   uint64_t h = start ^ 0xcbf29ce484222325u;
-  for (size_t i = 0; i < len; i++) h = (h ^ p[i]) * 0x100000001b3u;
+  for (size_t i = 0; i < len; i++)
+    h = (h ^ p[i]) * 0x100000001b3u;
   return h;
 }
 
@@ -50,17 +52,20 @@ typedef union head {
 static void *count_alloc(void *ctx, size_t size) {
   memory *m = ctx;
   head *h = malloc(sizeof *h + size);
-  if (!h) return NULL;
+  if (!h)
+    return NULL;
   h->size = size;
   m->blocks++;
   m->bytes += size;
-  if (m->bytes > m->most_bytes) m->most_bytes = m->bytes;
+  if (m->bytes > m->most_bytes)
+    m->most_bytes = m->bytes;
   return h + 1;
 }
 
 static void count_free(void *ctx, void *ptr) {
   memory *m = ctx;
-  if (!ptr) return;
+  if (!ptr)
+    return;
   head *h = (head *)ptr - 1;
   m->blocks--;
   m->bytes -= h->size;

@@ -9,9 +9,9 @@
 
 /* Small things that every part of the simulator uses: chance, failure, content, counted memory. */
 
-#define MS 1000ull
-#define CHANNEL_MIN 4096u
-#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+#define MS            1000ull
+#define CHANNEL_MIN   4096u
+#define COUNT(array)  (sizeof(array) / sizeof(array)[0])
 #define SMALLER(a, b) ((a) < (b) ? (a) : (b))
 
 struct world;
@@ -28,9 +28,10 @@ bool chance_of(chance *c, double probability);
 
 /* The oracle saw a broken promise: says it and leaves the world. */
 _Noreturn void sim_fail(struct world *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
-#define EXPECT(w, ok, ...) \
-  do { \
-    if (!(ok)) sim_fail(w, __VA_ARGS__); \
+#define EXPECT(w, ok, ...)      \
+  do {                          \
+    if (!(ok))                  \
+      sim_fail(w, __VA_ARGS__); \
   } while (0)
 
 /* What a channel carries: a function of its key and the offset alone. At least CONTENT_SPAN bytes may be read. */

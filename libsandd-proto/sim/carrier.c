@@ -5,7 +5,8 @@
 #include <string.h>
 
 void pipe_put(pipe *p, const uint8_t *data, size_t len) {
-  if (p->hole) return;
+  if (p->hole)
+    return;
   message *m = sim_alloc(sizeof *m + len);
   m->len = len;
   memcpy(m->data, data, len);
@@ -19,7 +20,8 @@ void pipe_put(pipe *p, const uint8_t *data, size_t len) {
 
 message *pipe_get(pipe *p, size_t *n, bool *moved) {
   message *m = p->first;
-  if (!m || !*n) return NULL;
+  if (!m || !*n)
+    return NULL;
   *moved = true;
   size_t rest = m->len - p->part;
   if (*n < rest) {
@@ -30,7 +32,8 @@ message *pipe_get(pipe *p, size_t *n, bool *moved) {
   *n -= rest;
   p->part = 0;
   p->bytes -= m->len;
-  if (!(p->first = m->next)) p->last = NULL;
+  if (!(p->first = m->next))
+    p->last = NULL;
   return m;
 }
 
@@ -49,7 +52,8 @@ void pipe_cut(pipe *p, chance *c) {
   }
   *at = NULL;
   p->last = last;
-  if (!p->first) p->part = 0;
+  if (!p->first)
+    p->part = 0;
   p->hole = true;
 }
 

@@ -37,20 +37,20 @@ void pipe_clear(pipe *p);
 /* One end of a connection. */
 typedef struct conn_end {
   sandd_link *link;
-  bool ready;        /* the library has something for it */
-  uint64_t drop_at;  /* the carrier notices by then that the connection is dead */
+  bool ready;       /* the library has something for it */
+  uint64_t drop_at; /* the carrier notices by then that the connection is dead */
 } conn_end;
 
 typedef struct conn {
   struct conn *next;
-  conn_end end[2];   /* by side; the daemon's is empty when a clone dialled */
-  pipe out[2];       /* by the side that sends */
+  conn_end end[2]; /* by side; the daemon's is empty when a clone dialled */
+  pipe out[2];     /* by the side that sends */
   struct clone *clone;
   struct wire_session *session; /* what Welcome said */
   uint64_t secret_index;        /* of the secret in Welcome */
   uint8_t secret[64];
   size_t secret_len;
-  uint64_t daemon_ack; /* in the newest packet of the daemon */
+  uint64_t daemon_ack;                  /* in the newest packet of the daemon */
   struct channel_progress *progress[2]; /* of what each side sends: oracle.c */
   size_t n_progress[2];
   uint64_t number, slow_until, born, give_up_at;

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define STATUS(name) SANDD__V1__STATUS_CODE__STATUS_CODE_##name
-#define B(name) SANDD__V1__FRAME__BODY_##name
+#define B(name)      SANDD__V1__FRAME__BODY_##name
 
 typedef struct clone {
   struct clone *next;
@@ -27,7 +27,8 @@ typedef struct clone {
 
 static void snapshot(world *w) {
   conn *c = world_conn_of(w, SIDE_DAEMON, w->daemon_link);
-  if (!c || !c->session || c->session != w->daemon_session || c->session->lost_at_server || !w->hello) return;
+  if (!c || !c->session || c->session != w->daemon_session || c->session->lost_at_server || !w->hello)
+    return;
   clone *k = sim_alloc(sizeof *k);
   k->session = c->session;
   k->secret_index = c->secret_index;
@@ -83,7 +84,8 @@ static void say_hello(world *w, clone *k) {
     resume.secret = (ProtobufCBinaryData){.len = k->secret_len, .data = k->secret};
     resume.last_seq = k->last_seq;
     hello->resume = &resume;
-    if (!k->attempt) k->attempt = hello->attempt;
+    if (!k->attempt)
+      k->attempt = hello->attempt;
     hello->attempt = ++k->attempt;
   }
   say(w, k, hello);
@@ -93,13 +95,18 @@ static void say_hello(world *w, clone *k) {
 }
 
 static void random_bytes(void *ctx, uint8_t *out, size_t len) {
-  for (size_t i = 0; i < len; i++) out[i] = (uint8_t)chance_bits(ctx);
+  for (size_t i = 0; i < len; i++)
+    out[i] = (uint8_t)chance_bits(ctx);
 }
 
 /* What the library's daemon does when it is told that it is a clone. */
 static void learn(world *w, clone *k, const uint8_t *data, size_t len) {
-  sandd_endpoint_config config = {.size = sizeof config, .role = SANDD_ROLE_DAEMON, .random = random_bytes,
-                                  .random_ctx = &w->chance, .daemon_id = "D", .rules_off = w->rules_off};
+  sandd_endpoint_config config = {.size = sizeof config,
+                                  .role = SANDD_ROLE_DAEMON,
+                                  .random = random_bytes,
+                                  .random_ctx = &w->chance,
+                                  .daemon_id = "D",
+                                  .rules_off = w->rules_off};
   sandd_endpoint *endpoint;
   sandd_link *link;
   sandd_event event;
@@ -108,7 +115,8 @@ static void learn(world *w, clone *k, const uint8_t *data, size_t len) {
   EXPECT(w, !sandd_endpoint_new(&endpoint, &config) && !sandd_link_new(&link, endpoint, w->now), "a clone's daemon");
   EXPECT(w, !sandd_link_pull(link, buf, 65536, &k->hello_len, w->now) && k->hello_len, "a clone's Hello");
   EXPECT(w, !sandd_link_feed(link, data, len, w->now), "a clone's Goodbye");
-  while (sandd_endpoint_next_event(endpoint, &event, w->now) == 1) changed |= event.type == SANDD_EVENT_IDENTITY_CHANGED;
+  while (sandd_endpoint_next_event(endpoint, &event, w->now) == 1)
+    changed |= event.type == SANDD_EVENT_IDENTITY_CHANGED;
   EXPECT(w, changed, "a clone did not take a new identity");
   snprintf(k->id, sizeof k->id, "%s", sandd_endpoint_daemon_id(endpoint));
   sandd_link_free(link, w->now);
@@ -126,21 +134,24 @@ void clone_got(world *w, conn *c, const uint8_t *data, size_t len) {
   EXPECT(w, packet, "a packet to a clone does not decode");
   for (size_t i = 0; i < packet->n_frames; i++) {
     const Sandd__V1__Frame *frame = packet->frames[i];
-    if (frame->body_case == B(WELCOME)) EXPECT(w, k->impostor || strcmp(k->id, "D"), "a clone was let in");
+    if (frame->body_case == B(WELCOME))
+      EXPECT(w, k->impostor || strcmp(k->id, "D"), "a clone was let in");
     if (frame->body_case == B(GOODBYE) && frame->goodbye->status->code == STATUS(CLONE) && !k->told && !k->impostor) {
       w->stats.clones_refused++;
       learn(w, k, data, len);
     }
   }
   sandd__v1__packet__free_unpacked(packet, NULL);
-  if (!c->give_up_at) c->give_up_at = w->now + chance_below(&w->chance, 3000) * MS;
+  if (!c->give_up_at)
+    c->give_up_at = w->now + chance_below(&w->chance, 3000) * MS;
 }
 
 static void sweep(world *w) {
   clone **at = &w->clones, *k;
   while ((k = *at)) {
     unsigned used = 0;
-    for (conn *c = w->conns; c; c = c->next) used += c->clone == k;
+    for (conn *c = w->conns; c; c = c->next)
+      used += c->clone == k;
     if (!k->gone || used) {
       at = &k->next;
       continue;
@@ -155,9 +166,12 @@ void clone_step(world *w) {
   chance *c = &w->chance;
   size_t n = 0;
   sweep(w);
-  if (w->calm) return;
-  for (clone *k = w->clones; k; k = k->next) n += !k->gone;
-  if (n < 3 && chance_of(c, .01)) snapshot(w);
+  if (w->calm)
+    return;
+  for (clone *k = w->clones; k; k = k->next)
+    n += !k->gone;
+  if (n < 3 && chance_of(c, .01))
+    snapshot(w);
   if (n < 3 && w->hello && chance_of(c, .001)) {
     clone *k = sim_alloc(sizeof *k);
     k->impostor = k->gone = true;
@@ -166,19 +180,23 @@ void clone_step(world *w) {
     say_hello(w, k);
   }
   for (clone *k = w->clones; k; k = k->next) {
-    if (k->gone || !chance_of(c, .01) || !(k->told || stale(k))) continue;
+    if (k->gone || !chance_of(c, .01) || !(k->told || stale(k)))
+      continue;
     k->gone = k->told; /* once under its new identity is enough */
     say_hello(w, k);
   }
 }
 
 void clone_forget(world *w) {
-  for (clone *k = w->clones; k; k = k->next) k->gone = true;
+  for (clone *k = w->clones; k; k = k->next)
+    k->gone = true;
   for (conn *c = w->conns; c; c = c->next) {
-    if (!c->clone) continue;
+    if (!c->clone)
+      continue;
     pipe_clear(&c->out[SIDE_DAEMON]);
     c->out[SIDE_DAEMON].hole = true;
-    if (!c->give_up_at) c->give_up_at = w->now;
+    if (!c->give_up_at)
+      c->give_up_at = w->now;
   }
 }
 

@@ -12,14 +12,18 @@ void writer_begin(writer *out, sandd_ring *ring, uint64_t key, uint64_t total) {
 
 bool writer_step(world *w, writer *out, uint64_t n) {
   uint64_t end = sandd_ring_end(out->ring);
-  if (sandd_ring_finished(out->ring)) return true;
-  if (n > out->total - end) n = out->total - end;
-  if (!n || out->blocked) return end >= out->total;
+  if (sandd_ring_finished(out->ring))
+    return true;
+  if (n > out->total - end)
+    n = out->total - end;
+  if (!n || out->blocked)
+    return end >= out->total;
   size_t room = sandd_ring_room(out->ring);
   int64_t took = sandd_ring_write(out->ring, content_at(out->key, end), (size_t)n);
   EXPECT(w, took == (int64_t)SMALLER(n, room), "a ring with room for %zu took %lld of %llu", room, (long long)took,
          (unsigned long long)n);
-  if (took == 0) out->blocked = true;
+  if (took == 0)
+    out->blocked = true;
   return end + (uint64_t)took >= out->total;
 }
 
@@ -40,22 +44,25 @@ void reader_step(world *w, reader *in, uint64_t n) {
     uint64_t at = sandd_inbox_consumed(in->inbox);
     sandd_inbox_state state = sandd_inbox_peek(in->inbox, &data, &len);
     if (state == SANDD_INBOX_DATA) {
-      if (len > n) len = n;
-      EXPECT(w, len && len <= CONTENT_SPAN && !memcmp(data, content_at(in->key, at), (size_t)len), "bytes differ at %llu+%llu",
-             (unsigned long long)at, (unsigned long long)len);
+      if (len > n)
+        len = n;
+      EXPECT(w, len && len <= CONTENT_SPAN && !memcmp(data, content_at(in->key, at), (size_t)len),
+             "bytes differ at %llu+%llu", (unsigned long long)at, (unsigned long long)len);
       in->bytes += len;
       n -= len;
     } else if (state == SANDD_INBOX_SKIP) {
-      EXPECT(w, in->may_skip, "a Skip that nobody may send at %llu+%llu", (unsigned long long)at, (unsigned long long)len);
+      EXPECT(w, in->may_skip, "a Skip that nobody may send at %llu+%llu", (unsigned long long)at,
+             (unsigned long long)len);
       in->skipped += len;
     } else {
       in->readable = false;
-      if (state == SANDD_INBOX_END) in->ended = true;
+      if (state == SANDD_INBOX_END)
+        in->ended = true;
       break;
     }
     sandd_inbox_consume(in->inbox, len, w->now);
-    EXPECT(w, sandd_inbox_consumed(in->inbox) == at + len, "consumed %llu at %llu, now at %llu", (unsigned long long)len,
-           (unsigned long long)at, (unsigned long long)sandd_inbox_consumed(in->inbox));
+    EXPECT(w, sandd_inbox_consumed(in->inbox) == at + len, "consumed %llu at %llu, now at %llu",
+           (unsigned long long)len, (unsigned long long)at, (unsigned long long)sandd_inbox_consumed(in->inbox));
   }
 }
 

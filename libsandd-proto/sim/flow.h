@@ -24,9 +24,9 @@ void writer_free(writer *out);
 typedef struct reader {
   sandd_inbox *inbox;
   uint64_t key;
-  bool readable;  /* INBOX_READABLE came and not all was read */
-  bool may_skip;  /* dropped bytes are lawful here */
-  bool ended;     /* read up to the final offset */
+  bool readable; /* INBOX_READABLE came and not all was read */
+  bool may_skip; /* dropped bytes are lawful here */
+  bool ended;    /* read up to the final offset */
   uint64_t bytes, skipped;
 } reader;
 

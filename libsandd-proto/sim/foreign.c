@@ -18,7 +18,8 @@ static void put(writing *out, const void *data, size_t len) {
   if (out->len + len > out->cap) {
     out->cap = 2 * (out->len + len);
     uint8_t *more = sim_alloc(out->cap);
-    if (out->len) memcpy(more, out->data, out->len);
+    if (out->len)
+      memcpy(more, out->data, out->len);
     free(out->data);
     out->data = more;
   }
@@ -45,8 +46,10 @@ static void flush(conn *c, side from, writing *out, uint64_t ack) {
     put_varint(&packet, 1 << 3);
     put_varint(&packet, ack);
   }
-  if (out->len) put(&packet, out->data, out->len);
-  if (packet.len) pipe_put(&c->out[from], packet.data, packet.len);
+  if (out->len)
+    put(&packet, out->data, out->len);
+  if (packet.len)
+    pipe_put(&c->out[from], packet.data, packet.len);
   free(packet.data);
   out->len = 0;
 }
@@ -72,7 +75,8 @@ static void put_data(writing *out, uint64_t stream_id, int channel, uint64_t off
 
 /* Begins a new packet when the next frame does not fit into this one. */
 static void make_room(world *w, conn *c, side from, writing *out, uint64_t ack, size_t len) {
-  if (out->len + len + 64 > w->config.message) flush(c, from, out, ack);
+  if (out->len + len + 64 > w->config.message)
+    flush(c, from, out, ack);
 }
 
 /* Two pieces in place of one, which share some bytes. */
@@ -81,8 +85,10 @@ static void cut_data(world *w, conn *c, side side_from, writing *out, const wire
   uint64_t from, to;
   wire_range(frame, &channel, &from, &to);
   const uint8_t *bytes = frame->data + frame->len - (to - from); /* the last field */
-  size_t len = (size_t)(to - from), end = 1 + (size_t)chance_below(&w->chance, len), start = (size_t)chance_below(&w->chance, end + 1);
-  if (start == len) start = 0;
+  size_t len = (size_t)(to - from), end = 1 + (size_t)chance_below(&w->chance, len),
+         start = (size_t)chance_below(&w->chance, end + 1);
+  if (start == len)
+    start = 0;
   put_data(out, frame->stream_id, channel, from, bytes, end);
   make_room(w, c, side_from, out, ack, len);
   put_data(out, frame->stream_id, channel, from + start, bytes + start, len - start);
@@ -93,7 +99,8 @@ void foreign_put(world *w, conn *c, side from, const uint8_t *data, size_t len) 
   wire_packet packet;
   wire_frame frame;
   writing out = {0};
-  if (!wire_begin(&packet, data, len)) return;
+  if (!wire_begin(&packet, data, len))
+    return;
   size_t sent = 0;
   while (wire_next(&packet, &frame) == 1) {
     const wire_log *log = c->session ? &c->session->by[from] : NULL;
@@ -108,8 +115,10 @@ void foreign_put(world *w, conn *c, side from, const uint8_t *data, size_t len) 
     else
       put_frame(&out, frame.whole, frame.whole_len);
     sent++;
-    if (chance_of(r, .3)) flush(c, from, &out, packet.ack);
+    if (chance_of(r, .3))
+      flush(c, from, &out, packet.ack);
   }
-  if (out.len || !sent) flush(c, from, &out, packet.ack);
+  if (out.len || !sent)
+    flush(c, from, &out, packet.ack);
   free(out.data);
 }

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define STATUS(name) SANDD__V1__STATUS_CODE__STATUS_CODE_##name
-#define STDIN SANDD__V1__CHANNEL_ID__CHANNEL_ID_STDIN
+#define STDIN        SANDD__V1__CHANNEL_ID__CHANNEL_ID_STDIN
 
 typedef struct hosted {
   actor actor;
@@ -37,13 +37,15 @@ typedef struct request {
 
 static hosted_exec *find(world *w, const char *id) {
   hosted_exec *x = w->execs;
-  while (x && strcmp(x->id, id)) x = x->next;
+  while (x && strcmp(x->id, id))
+    x = x->next;
   return x;
 }
 
 static void refuse(world *w, hosted *s, int code, uint64_t earliest, uint64_t end) {
   sandd_status status = {.code = code, .text = "refused"};
-  if (code == STATUS(OUT_OF_RANGE)) status.kept_channel = 2, status.kept_earliest = earliest, status.kept_end = end;
+  if (code == STATUS(OUT_OF_RANGE))
+    status.kept_channel = 2, status.kept_earliest = earliest, status.kept_end = end;
   EXPECT(w, !sandd_stream_reset(s->stream, &status, w->now), "an opening can't be refused");
   sandd_stream_release(s->stream, w->now);
   free(s);
@@ -56,11 +58,13 @@ static hosted_exec *start(world *w, const Sandd__V1__ExecOpen *open, const reque
   sandd_ring *rings[3] = {NULL};
   sandd_inbox *inbox = NULL;
   x->keep = open->spec->on_session_lost == SANDD__V1__ON_SESSION_LOST__ON_SESSION_LOST_KEEP;
-  sandd_ring_config rc = {.size = sizeof rc, .keep_bytes = open->spec->keep_bytes,
-                          .drop_unread = x->keep && !open->spec->block_unread};
+  sandd_ring_config rc = {
+      .size = sizeof rc, .keep_bytes = open->spec->keep_bytes, .drop_unread = x->keep && !open->spec->block_unread};
   int error = sandd_ring_new(&rings[1], endpoint, NULL, &rc);
-  if (!error) error = sandd_ring_new(&rings[2], endpoint, NULL, &rc);
-  if (!error) error = sandd_inbox_new(&inbox, endpoint, NULL, true);
+  if (!error)
+    error = sandd_ring_new(&rings[2], endpoint, NULL, &rc);
+  if (!error)
+    error = sandd_inbox_new(&inbox, endpoint, NULL, true);
   if (error) {
     EXPECT(w, error == SANDD_E_LIMIT, "a new exec: %s", sandd_error_text(error));
     sandd_ring_free(rings[1]);
@@ -74,7 +78,8 @@ static hosted_exec *start(world *w, const Sandd__V1__ExecOpen *open, const reque
   x->fed = r->fed;
   x->terminal = r->terminal;
   x->alone_since = w->now;
-  for (unsigned c = 1; c < 3; c++) writer_begin(&x->out[c], rings[c], content_key(r->job, c), c == 1 ? r->out1 : r->out2);
+  for (unsigned c = 1; c < 3; c++)
+    writer_begin(&x->out[c], rings[c], content_key(r->job, c), c == 1 ? r->out1 : r->out2);
   reader_begin(&x->in, inbox, content_key(r->job, 0), false);
   x->next = w->execs;
   w->execs = x;
@@ -116,12 +121,14 @@ static void answer(world *w, hosted *s, bool attached, const uint64_t *at) {
 
 static void tell(world *w, hosted *s) {
   hosted_exec *x = s->exec;
-  if (s->ended || s->over) return;
+  if (s->ended || s->over)
+    return;
   if (x->exited && !s->told_exit) {
     Sandd__V1__Frame frame = SANDD__V1__FRAME__INIT;
     Sandd__V1__ExecExited m = SANDD__V1__EXEC_EXITED__INIT;
     m.outcome_case = x->killed ? SANDD__V1__EXEC_EXITED__OUTCOME_SIGNAL : SANDD__V1__EXEC_EXITED__OUTCOME_EXIT_CODE;
-    if (x->killed) m.signal = (char *)"KILL";
+    if (x->killed)
+      m.signal = (char *)"KILL";
     m.reason = SANDD__V1__EXIT_REASON__EXIT_REASON_OWN;
     frame.body_case = SANDD__V1__FRAME__BODY_EXEC_EXITED;
     frame.exec_exited = &m;
@@ -129,11 +136,13 @@ static void tell(world *w, hosted *s) {
     s->told_exit = true;
   }
   for (int c = 1; c < 3; c++) {
-    if (!sandd_ring_finished(x->out[c].ring) || s->told[c]) continue;
+    if (!sandd_ring_finished(x->out[c].ring) || s->told[c])
+      continue;
     s->told[c] = true;
     EXPECT(w, !sandd_stream_finish(s->stream, c + 1, x->drain, w->now), "ChannelEnd can't be sent");
   }
-  if (!s->told_exit || !s->told[1] || !s->told[2]) return;
+  if (!s->told_exit || !s->told[1] || !s->told[2])
+    return;
   s->ended = true;
   EXPECT(w, !sandd_stream_end(s->stream, &(sandd_status){.code = STATUS(OK)}, w->now), "End can't be sent");
 }
@@ -141,19 +150,24 @@ static void tell(world *w, hosted *s) {
 static void tell_all(world *w, hosted_exec *x) {
   if (x->exited)
     for (int c = 1; c < 3; c++)
-      if (sandd_ring_end(x->out[c].ring) >= x->out[c].total) sandd_ring_finish(x->out[c].ring);
-  for (hosted *s = x->streams; s; s = s->next) tell(w, s);
+      if (sandd_ring_end(x->out[c].ring) >= x->out[c].total)
+        sandd_ring_finish(x->out[c].ring);
+  for (hosted *s = x->streams; s; s = s->next)
+    tell(w, s);
 }
 
 static void cut_short(hosted_exec *x) {
-  for (int c = 1; c < 3; c++) x->out[c].total = sandd_ring_end(x->out[c].ring);
+  for (int c = 1; c < 3; c++)
+    x->out[c].total = sandd_ring_end(x->out[c].ring);
 }
 
 static void exit_exec(world *w, hosted_exec *x, bool killed) {
-  if (x->exited) return;
+  if (x->exited)
+    return;
   x->exited = true;
   x->killed = killed;
-  if (killed) cut_short(x);
+  if (killed)
+    cut_short(x);
   sandd_inbox_discard(x->in.inbox, w->now);
   tell_all(w, x);
 }
@@ -173,13 +187,16 @@ static bool places(const hosted_exec *x, const Sandd__V1__ExecOpen *open, uint64
   for (size_t i = 0; i < open->n_starts; i++) {
     const Sandd__V1__ChannelStart *start = open->starts[i];
     int c = (int)start->channel - 1;
-    if (c < 1 || c > 2) continue;
+    if (c < 1 || c > 2)
+      continue;
     at[c] = start->offset;
-    if (start->at == SANDD__V1__START_AT__START_AT_EARLIEST) at[c] = sandd_ring_base(x->out[c].ring);
+    if (start->at == SANDD__V1__START_AT__START_AT_EARLIEST)
+      at[c] = sandd_ring_base(x->out[c].ring);
     grant[c] = start->grant;
   }
   for (int c = 1; c < 3; c++)
-    if (at[c] < sandd_ring_base(x->out[c].ring) || at[c] > sandd_ring_end(x->out[c].ring)) return false;
+    if (at[c] < sandd_ring_base(x->out[c].ring) || at[c] > sandd_ring_end(x->out[c].ring))
+      return false;
   return true;
 }
 
@@ -193,8 +210,10 @@ void host_open(world *w, const sandd_event *event) {
   s->stream = event->stream;
   sandd_stream_set_user(s->stream, s);
   ProtobufCBinaryData line = open->spec->shell_line;
-  if (line.len < sizeof text) memcpy(text, line.data, line.len);
-  EXPECT(w, sscanf(text, "exec %llu %llu %llu %llu %u %u", &r.job, &r.out1, &r.out2, &r.early, &r.fed, &r.terminal) == 6,
+  if (line.len < sizeof text)
+    memcpy(text, line.data, line.len);
+  EXPECT(w,
+         sscanf(text, "exec %llu %llu %llu %llu %u %u", &r.job, &r.out1, &r.out2, &r.early, &r.fed, &r.terminal) == 6,
          "the command of an exec differs: %s", text);
   hosted_exec *x = find(w, open->exec_id);
   bool attached = x != NULL;
@@ -204,12 +223,14 @@ void host_open(world *w, const sandd_event *event) {
   }
   /* So long an opening may be on its way: until a dead connection is noticed, and then until the session is forgotten. */
   uint64_t under_way = 4 * w->config.heartbeat + 2 * w->config.session_retention;
-  if (strcmp(open->instance, host_instance(w)) || (!x && (uint64_t)open->age_ns / 1000 + under_way >= w->config.exec_retention)) {
+  if (strcmp(open->instance, host_instance(w)) ||
+      (!x && (uint64_t)open->age_ns / 1000 + under_way >= w->config.exec_retention)) {
     refuse(w, s, STATUS(FAILED_PRECONDITION), 0, 0);
     return;
   }
   uint64_t n = 0;
-  for (hosted_exec *y = w->execs; y; y = y->next) n++;
+  for (hosted_exec *y = w->execs; y; y = y->next)
+    n++;
   if (!x && (n >= w->config.table || !(x = start(w, open, &r)))) {
     refuse(w, s, STATUS(RESOURCE_EXHAUSTED), 0, 0);
     return;
@@ -221,10 +242,11 @@ void host_open(world *w, const sandd_event *event) {
   s->exec = x;
   s->next = x->streams;
   x->streams = s;
-  sandd_reader_kind kind = open->role == SANDD__V1__EXEC_ROLE__EXEC_ROLE_WATCH ? SANDD_READER_WATCHES : SANDD_READER_HOLDS;
+  sandd_reader_kind kind =
+      open->role == SANDD__V1__EXEC_ROLE__EXEC_ROLE_WATCH ? SANDD_READER_WATCHES : SANDD_READER_HOLDS;
   for (int c = 1; c < 3; c++)
-    EXPECT(w, !sandd_stream_write(s->stream, c + 1, x->out[c].ring, at[c], grant[c], kind), "a reader can't start at %llu",
-           (unsigned long long)at[c]);
+    EXPECT(w, !sandd_stream_write(s->stream, c + 1, x->out[c].ring, at[c], grant[c], kind),
+           "a reader can't start at %llu", (unsigned long long)at[c]);
   if (open->role == SANDD__V1__EXEC_ROLE__EXEC_ROLE_HOLD) { /* after its readers hold the rings: else they could drop */
     take_over(w, x, s);
     EXPECT(w, sandd_stream_read(s->stream, STDIN, x->in.inbox, true, w->now) >= 0, "stdin can't be read");
@@ -245,9 +267,11 @@ static void frame_event(world *w, hosted *s, const Sandd__V1__Frame *frame) {
     s->rows = frame->resize->rows;
   } else if (frame->body_case == SANDD__V1__FRAME__BODY_DETACH) {
     EXPECT(w, !s->over, "Detach after a Reset");
-    if (s->ended) return;
+    if (s->ended)
+      return;
     s->ended = true;
-    if (s->exec->owner == s) s->exec->owner = NULL;
+    if (s->exec->owner == s)
+      s->exec->owner = NULL;
     EXPECT(w, !sandd_stream_end(s->stream, &(sandd_status){.code = STATUS(OK)}, w->now), "Detach can't be answered");
   } else {
     sim_fail(w, "the daemon got frame %d", (int)frame->body_case);
@@ -256,9 +280,11 @@ static void frame_event(world *w, hosted *s, const Sandd__V1__Frame *frame) {
 
 static void forget(world *w, hosted *s) {
   hosted **at = &s->exec->streams;
-  while (*at != s) at = &(*at)->next;
+  while (*at != s)
+    at = &(*at)->next;
   *at = s->next;
-  if (s->exec->owner == s) s->exec->owner = NULL;
+  if (s->exec->owner == s)
+    s->exec->owner = NULL;
   sandd_stream_release(s->stream, w->now);
   free(s);
 }
@@ -270,7 +296,8 @@ void host_event(world *w, const sandd_event *event) {
   } else if (event->type == SANDD_EVENT_STREAM_ENDED) {
     bool holder = s->exec->owner == s && event->by_reset && !s->over;
     s->over = true;
-    if (holder && !s->exec->keep) exit_exec(w, s->exec, true);
+    if (holder && !s->exec->keep)
+      exit_exec(w, s->exec, true);
   } else if (event->type == SANDD_EVENT_STREAM_CLOSED) {
     EXPECT(w, s->over, "CLOSED before ENDED");
     forget(w, s);
@@ -280,12 +307,14 @@ void host_event(world *w, const sandd_event *event) {
 void host_session_lost(world *w) {
   for (hosted_exec *x = w->execs; x; x = x->next) {
     EXPECT(w, !x->streams, "a stream outlives its session");
-    if (!x->keep) exit_exec(w, x, true);
+    if (!x->keep)
+      exit_exec(w, x, true);
   }
 }
 
 void host_kill_all(world *w) {
-  for (hosted_exec *x = w->execs; x; x = x->next) exit_exec(w, x, true);
+  for (hosted_exec *x = w->execs; x; x = x->next)
+    exit_exec(w, x, true);
 }
 
 static void run(world *w, hosted_exec *x) {
@@ -301,7 +330,8 @@ static void run(world *w, hosted_exec *x) {
     w->stats.stdin_bytes += x->in.bytes - before;
   }
   bool fed = !x->fed || x->in.ended || (!x->owner && chance_of(c, .005));
-  if (!x->exited && fed && left <= x->early) exit_exec(w, x, false);
+  if (!x->exited && fed && left <= x->early)
+    exit_exec(w, x, false);
   if (x->streams) {
     x->alone_since = w->now;
   } else if (x->exited && w->now - x->alone_since > w->config.exec_retention && left) {
@@ -340,7 +370,8 @@ void host_step(world *w) {
 void host_stop(world *w) {
   while (w->execs) {
     hosted_exec *x = w->execs;
-    while (x->streams) forget(w, x->streams);
+    while (x->streams)
+      forget(w, x->streams);
     w->execs = x->next;
     free_exec(x);
   }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Turns one rule of the protocol off after the other, and shows that the simulator notices: mutants.py SIMULATOR [--cuts N].
+"""Turns one rule of the protocol off after the other, and shows that the simulator notices: mutants.py SIMULATOR.
 
 SIMULATOR is sandd-sim-faulty. Prints a table: rule, what it says, the seed that fails without it, what the oracle saw.
 Exits with 1 when a rule can be turned off without a failure."""
@@ -25,13 +25,13 @@ def without(simulator: str, rule: str, cuts: int, timeout: int) -> tuple[str, st
     if done.returncode == 0:
         return None
     found = FAILED.search(done.stdout)
-    return found.groups() if found else ("-", f"the program ended with {done.returncode}")
+    return (found[1], found[2]) if found else ("-", f"the program ended with {done.returncode}")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("simulator")
-    parser.add_argument("--cuts", type=int, default=100_000, help="disconnections to try before a rule counts as survivor")
+    parser.add_argument("--cuts", type=int, default=100_000, help="disconnections to try with each rule off")
     parser.add_argument("--timeout", type=int, default=300, help="seconds for one rule")
     args = parser.parse_args()
     listed = subprocess.run([args.simulator, "--list"], capture_output=True, text=True, check=True).stdout

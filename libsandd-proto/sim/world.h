@@ -22,9 +22,9 @@ typedef struct actor {
 typedef struct config {
   uint64_t streams, table, control, window, channels, rings, recv, ring, keep, message;
   uint64_t session_retention, exec_retention, heartbeat;
-  uint64_t big;         /* bytes of a long output */
-  bool foreign;         /* peers pack frames as this library does not */
-  double pause, gap;    /* jobs whose reader stops for ever; how long between cuts */
+  uint64_t big;      /* bytes of a long output */
+  bool foreign;      /* peers pack frames as this library does not */
+  double pause, gap; /* jobs whose reader stops for ever; how long between cuts */
 } config;
 
 typedef struct stats {
@@ -51,18 +51,18 @@ typedef struct world {
   jmp_buf leave;
   party party[2];
   conn *conns;
-  sandd_link *daemon_link;        /* the newest that it dialled; NULL when the carrier has none */
-  wire_session *daemon_session;   /* that it was told is up */
+  sandd_link *daemon_link;      /* the newest that it dialled; NULL when the carrier has none */
+  wire_session *daemon_session; /* that it was told is up */
   uint64_t redial, instance, host_nap;
   uint8_t *hello; /* the daemon's newest, for clones */
   size_t hello_len;
   wire_session *sessions;
   struct clone *clones;
   uint64_t clone_count;
-  struct hosted_exec *execs;      /* host.c */
-  struct job *jobs;               /* agent.c */
+  struct hosted_exec *execs; /* host.c */
+  struct job *jobs;          /* agent.c */
   uint64_t job_count;
-  struct tunnel *tunnels;         /* tunnel.c */
+  struct tunnel *tunnels; /* tunnel.c */
   uint64_t tunnel_count;
 } world;
 

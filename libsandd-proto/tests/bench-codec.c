@@ -35,7 +35,8 @@ static double codec(sandd_endpoint *e, const Frame *frame, size_t rounds) {
   double start = now_ns();
   for (size_t i = 0; i < rounds; i++) {
     packet_begin(&writer, buf, sizeof buf, i);
-    if (!packet_add(&writer, frame) || sandd_packet_decode(e, buf, writer.len, 1 << 20, &packet, &why) || packet->n_frames != 1) {
+    if (!packet_add(&writer, frame) || sandd_packet_decode(e, buf, writer.len, 1 << 20, &packet, &why) ||
+        packet->n_frames != 1) {
       fputs("a packet does not survive\n", stderr);
       exit(1);
     }
@@ -45,7 +46,8 @@ static double codec(sandd_endpoint *e, const Frame *frame, size_t rounds) {
 
 static void drain(sandd_endpoint *e, uint64_t now) {
   sandd_event event;
-  while (sandd_endpoint_next_event(e, &event, now) == 1) {}
+  while (sandd_endpoint_next_event(e, &event, now) == 1) {
+  }
 }
 
 /* Between two endpoints: everything but the carrier. */
@@ -53,7 +55,8 @@ static size_t move(sandd_endpoint *to, sandd_link *from_link, sandd_link *to_lin
   static uint8_t buf[1 << 20];
   size_t len = 0;
   sandd_link_pull(from_link, buf, sizeof buf, &len, now);
-  if (!len) return 0;
+  if (!len)
+    return 0;
   if (sandd_link_feed(to_link, buf, len, now)) {
     fputs("a packet is refused\n", stderr);
     exit(1);
@@ -67,17 +70,22 @@ static double heartbeats(size_t rounds) {
   sandd_link *l[2];
   uint64_t now = 1000000;
   for (int i = 0; i < 2; i++)
-    if (sandd_link_new(&l[i], e[i], now)) exit(1);
+    if (sandd_link_new(&l[i], e[i], now))
+      exit(1);
   for (int i = 0; i < 4; i++) {
-    while (move(e[0], l[1], l[0], now)) {}
-    while (move(e[1], l[0], l[1], now)) {}
+    while (move(e[0], l[1], l[0], now)) {
+    }
+    while (move(e[1], l[0], l[1], now)) {
+    }
   }
   double start = now_ns();
   for (size_t i = 0; i < rounds; i++) {
     now = sandd_link_deadline(l[0]);
     sandd_link_tick(l[0], now);
-    while (move(e[1], l[0], l[1], now)) {}
-    while (move(e[0], l[1], l[0], now)) {}
+    while (move(e[1], l[0], l[1], now)) {
+    }
+    while (move(e[0], l[1], l[0], now)) {
+    }
   }
   double ns = (now_ns() - start) / (double)rounds;
   for (int i = 0; i < 2; i++) {
@@ -104,7 +112,8 @@ int main(int argc, char **argv) {
   data.stream_id = 12345;
   data.body_case = SANDD__V1__FRAME__BODY_DATA;
   data.data = &body;
-  if (!rounds) return 2;
+  if (!rounds)
+    return 2;
   double small = codec(e, &beat, rounds), large = codec(e, &data, rounds / 50), both = heartbeats(rounds / 2);
   printf("a packet with one heartbeat, packed and unpacked   %8.0f ns\n", small);
   printf("a packet with 64 KiB of Data, packed and unpacked  %8.0f ns  %5.1f GB/s\n", large, sizeof bytes / large);

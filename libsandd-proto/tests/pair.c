@@ -5,19 +5,23 @@
 
 static void *count_alloc(void *ctx, size_t size) {
   memory *m = ctx;
-  if (++m->calls == m->fail_at) return NULL;
+  if (++m->calls == m->fail_at)
+    return NULL;
   size_t *block = malloc(sizeof(max_align_t) + size);
-  if (!block) return NULL;
+  if (!block)
+    return NULL;
   *block = size;
   m->blocks++;
   m->bytes += size;
-  if (m->bytes > m->most_bytes) m->most_bytes = m->bytes;
+  if (m->bytes > m->most_bytes)
+    m->most_bytes = m->bytes;
   return (char *)block + sizeof(max_align_t);
 }
 
 static void count_free(void *ctx, void *ptr) {
   memory *m = ctx;
-  if (!ptr) return;
+  if (!ptr)
+    return;
   size_t *block = (size_t *)((char *)ptr - sizeof(max_align_t));
   m->blocks--;
   m->bytes -= *block;
@@ -27,7 +31,8 @@ static void count_free(void *ctx, void *ptr) {
 /* Predictable, and different each time. */
 static void random_bytes(void *ctx, uint8_t *out, size_t len) {
   uint64_t *state = ctx;
-  for (size_t i = 0; i < len; i++) out[i] = (uint8_t)++*state;
+  for (size_t i = 0; i < len; i++)
+    out[i] = (uint8_t)++*state;
 }
 
 int pair_endpoint(pair *p, int at, const char *daemon_id, sandd_endpoint **out) {
@@ -69,7 +74,8 @@ pair *pair_make(const options *o) {
     p->memory[at].allocator = (sandd_allocator){count_alloc, count_free, &p->memory[at]};
     ck_assert_int_eq(pair_endpoint(p, at, at == DAEMON ? "worker-1" : NULL, &p->endpoint[at]), 0);
   }
-  if (!o->apart) pair_connect(p);
+  if (!o->apart)
+    pair_connect(p);
   return p;
 }
 
@@ -77,7 +83,8 @@ void pair_free(pair *p) {
   for (int at = 0; at < 2; at++) {
     sandd_link_free(p->link[at], p->now);
     sandd_endpoint_free(p->endpoint[at]);
-    ck_assert_msg(p->memory[at].blocks == 0, "%zu blocks are left at the %s", p->memory[at].blocks, at ? "daemon" : "server");
+    ck_assert_msg(p->memory[at].blocks == 0, "%zu blocks are left at the %s", p->memory[at].blocks,
+                  at ? "daemon" : "server");
   }
   free(p);
 }
@@ -96,10 +103,12 @@ void pair_drain(pair *p, int at) {
   sandd_event event;
   int got;
   while ((got = sandd_endpoint_next_event(p->endpoint[at], &event, p->now))) {
-    if (got == SANDD_E_NOMEM) continue; /* call again */
+    if (got == SANDD_E_NOMEM)
+      continue; /* call again */
     ck_assert_int_eq(got, 1);
     record(p, at, &event);
-    if (p->on_event) p->on_event(p, at, &event);
+    if (p->on_event)
+      p->on_event(p, at, &event);
   }
 }
 
@@ -124,7 +133,8 @@ void pair_cut(pair *p) {
 
 size_t pair_pull(pair *p, int at, uint8_t *buf, size_t cap) {
   size_t len = 0;
-  if (!p->link[at]) return 0;
+  if (!p->link[at])
+    return 0;
   ck_assert_uint_ge(cap, sandd_link_pull_cap(p->link[at]));
   sandd_link_pull(p->link[at], buf, cap, &len, p->now);
   return len;
@@ -140,7 +150,8 @@ void pair_pump(pair *p) {
       while ((len = pair_pull(p, at, buf, sizeof buf))) {
         moved = true;
         p->packets[at]++;
-        if (p->link[!at]) p->feed_error[!at] = sandd_link_feed(p->link[!at], buf, len, p->now);
+        if (p->link[!at])
+          p->feed_error[!at] = sandd_link_feed(p->link[!at], buf, len, p->now);
         pair_drain(p, !at);
       }
     }
@@ -154,30 +165,38 @@ void pair_wait(pair *p, uint64_t us) {
     uint64_t next = end;
     for (int at = 0; at < 2; at++) {
       uint64_t d = sandd_endpoint_deadline(p->endpoint[at]);
-      if (d < next) next = d;
+      if (d < next)
+        next = d;
       d = p->link[at] ? sandd_link_deadline(p->link[at]) : UINT64_MAX;
-      if (d < next) next = d;
+      if (d < next)
+        next = d;
     }
-    if (next > p->now) p->now = next;
+    if (next > p->now)
+      p->now = next;
     bool over = p->now >= end;
     for (int at = 0; at < 2; at++) {
-      if (p->now >= sandd_endpoint_deadline(p->endpoint[at])) sandd_endpoint_tick(p->endpoint[at], p->now);
-      if (p->link[at] && p->now >= sandd_link_deadline(p->link[at])) sandd_link_tick(p->link[at], p->now);
+      if (p->now >= sandd_endpoint_deadline(p->endpoint[at]))
+        sandd_endpoint_tick(p->endpoint[at], p->now);
+      if (p->link[at] && p->now >= sandd_link_deadline(p->link[at]))
+        sandd_link_tick(p->link[at], p->now);
     }
     pair_pump(p);
-    if (over) return;
+    if (over)
+      return;
   }
 }
 
 const recorded *pair_event(const pair *p, int at, sandd_event_type type) {
   for (size_t i = p->n_events[at]; i--;)
-    if (p->events[at][i].event.type == type) return &p->events[at][i];
+    if (p->events[at][i].event.type == type)
+      return &p->events[at][i];
   return NULL;
 }
 
 size_t pair_count(const pair *p, int at, sandd_event_type type) {
   size_t n = 0;
-  for (size_t i = 0; i < p->n_events[at]; i++) n += p->events[at][i].event.type == type;
+  for (size_t i = 0; i < p->n_events[at]; i++)
+    n += p->events[at][i].event.type == type;
   return n;
 }
 
@@ -262,7 +281,8 @@ Frame craft(uint64_t seq, uint64_t stream_id, int kind) {
   frame.seq = seq;
   frame.stream_id = stream_id;
   frame.body_case = (Sandd__V1__Frame__BodyCase)kind;
-  const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field(&sandd__v1__frame__descriptor, (unsigned)kind);
+  const ProtobufCFieldDescriptor *field =
+      protobuf_c_message_descriptor_get_field(&sandd__v1__frame__descriptor, (unsigned)kind);
   ck_assert_ptr_nonnull(field);
   protobuf_c_message_init(field->descriptor, (ProtobufCMessage *)b);
   frame.data = &b->data; /* all members of the union are pointers */
@@ -311,7 +331,8 @@ Frame craft_status(uint64_t seq, uint64_t stream_id, int kind, int code) {
 int pair_feed(pair *p, int to, const uint8_t *data, size_t len) {
   int error = sandd_link_feed(p->link[to], data, len, p->now);
   pair_drain(p, to);
-  if (!error && pair_closing(p, to)) error = SANDD_E_PROTOCOL;
+  if (!error && pair_closing(p, to))
+    error = SANDD_E_PROTOCOL;
   return error;
 }
 
@@ -319,7 +340,8 @@ int pair_say(pair *p, int to, uint64_t ack, size_t n, const Frame *frames) {
   Sandd__V1__Packet packet = SANDD__V1__PACKET__INIT;
   Frame *list[64];
   ck_assert_uint_le(n, 64);
-  for (size_t i = 0; i < n; i++) list[i] = (Frame *)(uintptr_t)&frames[i];
+  for (size_t i = 0; i < n; i++)
+    list[i] = (Frame *)(uintptr_t)&frames[i];
   packet.ack = ack;
   packet.n_frames = n;
   packet.frames = list;
@@ -335,7 +357,8 @@ int pair_say(pair *p, int to, uint64_t ack, size_t n, const Frame *frames) {
 uint16_t pair_closing(const pair *p, int at) {
   uint16_t code = 0;
   const char *text;
-  if (!p->link[at] || !sandd_link_closing(p->link[at], &code, &text)) return 0;
+  if (!p->link[at] || !sandd_link_closing(p->link[at], &code, &text))
+    return 0;
   return code ? code : 1;
 }
 

@@ -16,10 +16,10 @@
 /* A server and a daemon wired in memory, with a clock that only the test moves. Every packet goes whole and in order;
  * a test that wants it otherwise pulls and feeds by hand. */
 
-#define MS 1000ull
-#define SECOND 1000000ull
-#define STATUS(name) SANDD__V1__STATUS_CODE__STATUS_CODE_##name
-#define BODY(name) SANDD__V1__FRAME__BODY_##name
+#define MS            1000ull
+#define SECOND        1000000ull
+#define STATUS(name)  SANDD__V1__STATUS_CODE__STATUS_CODE_##name
+#define BODY(name)    SANDD__V1__FRAME__BODY_##name
 #define CHANNEL(name) SANDD__V1__CHANNEL_ID__CHANNEL_ID_##name
 typedef Sandd__V1__Frame Frame;
 

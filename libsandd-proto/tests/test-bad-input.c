@@ -292,7 +292,8 @@ END_TEST
 /* 1 MiB of unknown fields of two bytes: unpacking them naively costs 47 MB. */
 START_TEST(flood_of_tiny_fields_stays_within_the_arena) {
   static uint8_t flood[1 << 20];
-  for (size_t i = 0; i + 1 < sizeof flood; i += 2) flood[i] = 15 << 3, flood[i + 1] = 1;
+  for (size_t i = 0; i + 1 < sizeof flood; i += 2)
+    flood[i] = 15 << 3, flood[i + 1] = 1;
   fixture f = begin();
   f.p->memory[SERVER].most_bytes = f.p->memory[SERVER].bytes;
   size_t before = f.p->memory[SERVER].bytes;
@@ -305,7 +306,8 @@ END_TEST
 
 START_TEST(flood_of_empty_frames_stays_within_the_arena) {
   static uint8_t flood[1 << 20];
-  for (size_t i = 0; i + 1 < sizeof flood; i += 2) flood[i] = 2 << 3 | 2, flood[i + 1] = 0;
+  for (size_t i = 0; i + 1 < sizeof flood; i += 2)
+    flood[i] = 2 << 3 | 2, flood[i + 1] = 0;
   fixture f = begin();
   f.p->memory[SERVER].most_bytes = f.p->memory[SERVER].bytes;
   size_t before = f.p->memory[SERVER].bytes;
@@ -321,8 +323,10 @@ END_TEST
 static int say_unknown(fixture *f, uint64_t seq, uint64_t id) {
   uint8_t frame[32], packet[40];
   size_t n = 0;
-  if (seq) frame[n++] = 1 << 3, frame[n++] = (uint8_t)seq;
-  if (id) frame[n++] = 2 << 3, frame[n++] = (uint8_t)id;
+  if (seq)
+    frame[n++] = 1 << 3, frame[n++] = (uint8_t)seq;
+  if (id)
+    frame[n++] = 2 << 3, frame[n++] = (uint8_t)id;
   frame[n++] = ((300 << 3 | 2) & 127) | 128, frame[n++] = (300 << 3 | 2) >> 7;
   frame[n++] = 0;
   packet[0] = 1 << 3, packet[1] = 1; /* ack 1 */
@@ -388,7 +392,8 @@ END_TEST
 START_TEST(frame_seen_before_is_dropped) {
   fixture f = begin();
   Frame exited = craft(f.seq, 1, BODY(EXEC_EXITED));
-  for (int i = 0; i < 3; i++) ck_assert_int_eq(pair_say(f.p, SERVER, 1, 1, &exited), 0);
+  for (int i = 0; i < 3; i++)
+    ck_assert_int_eq(pair_say(f.p, SERVER, 1, 1, &exited), 0);
   ck_assert_uint_eq(pair_count(f.p, SERVER, SANDD_EVENT_STREAM_FRAME), 1);
   end(&f);
 }

@@ -69,7 +69,8 @@ static void write_bytes(flow *f, size_t n) {
   while (n) {
     uint64_t at = sandd_ring_end(f->ring);
     size_t k = n < sizeof bytes ? n : sizeof bytes;
-    for (size_t i = 0; i < k; i++) bytes[i] = content(at + i);
+    for (size_t i = 0; i < k; i++)
+      bytes[i] = content(at + i);
     ck_assert_int_eq(sandd_ring_write(f->ring, bytes, k), (int64_t)k);
     n -= k;
   }
@@ -79,7 +80,8 @@ static uint64_t read_all(flow *f) {
   const uint8_t *data;
   uint64_t len, n = 0;
   while (sandd_inbox_peek(f->in, &data, &len) == SANDD_INBOX_DATA) {
-    for (uint64_t i = 0; i < len; i++) ck_assert_uint_eq(data[i], content(sandd_inbox_consumed(f->in) + i));
+    for (uint64_t i = 0; i < len; i++)
+      ck_assert_uint_eq(data[i], content(sandd_inbox_consumed(f->in) + i));
     n += len;
     sandd_inbox_consume(f->in, len, f->p->now);
   }
@@ -131,7 +133,8 @@ START_TEST(bytes_go_on_where_they_were_after_any_number_of_cuts) {
   flow f = begin(.window_bytes = 30000);
   uint64_t got = 0;
   for (int i = 0; i < 60; i++) {
-    if (sandd_ring_end(f.ring) < 100000) write_bytes(&f, 2000);
+    if (sandd_ring_end(f.ring) < 100000)
+      write_bytes(&f, 2000);
     pair_pump(f.p);
     if (i % 2) {
       write_bytes(&f, 500);
@@ -257,7 +260,8 @@ START_TEST(watcher_gets_skip_and_never_holds_the_writer) {
   uint64_t written = 0, got = 0;
   for (int i = 0; i < 200 && written < 100000; i++) {
     size_t room = sandd_ring_room(f.ring);
-    if (room > 2000) room = 2000;
+    if (room > 2000)
+      room = 2000;
     write_bytes(&f, room);
     written += room;
     pair_wait(f.p, 25 * MS);
@@ -318,8 +322,9 @@ START_TEST(kept_bytes_can_be_attached_to) {
   f.p->n_events[DAEMON] = 0;
   s = pair_exec(f.p, &f.there);
   f.here = s;
-  ck_assert_int_eq(sandd_stream_write(f.there, CHANNEL(STDOUT), f.ring, sandd_ring_base(f.ring) - 1, 0, SANDD_READER_HOLDS),
-                   SANDD_E_INVALID);
+  ck_assert_int_eq(
+      sandd_stream_write(f.there, CHANNEL(STDOUT), f.ring, sandd_ring_base(f.ring) - 1, 0, SANDD_READER_HOLDS),
+      SANDD_E_INVALID);
   ck_assert_int_eq(sandd_stream_write(f.there, CHANNEL(STDOUT), f.ring, 30001, 0, SANDD_READER_HOLDS), SANDD_E_INVALID);
   end(&f);
 }

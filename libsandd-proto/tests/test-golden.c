@@ -34,8 +34,10 @@ static void expect_pull(pair *p, int at, const char *name) {
   golden g = load(name);
   size_t len = pair_pull(p, at, buf, sizeof buf);
   size_t same = 0;
-  while (same < len && same < g.len && buf[same] == g.data[same]) same++;
-  ck_assert_msg(len == g.len && same == len, "%s: %zu bytes, protoc writes %zu, they differ from byte %zu", name, len, g.len, same);
+  while (same < len && same < g.len && buf[same] == g.data[same])
+    same++;
+  ck_assert_msg(len == g.len && same == len, "%s: %zu bytes, protoc writes %zu, they differ from byte %zu", name, len,
+                g.len, same);
   free(g.data);
 }
 
@@ -146,7 +148,8 @@ START_TEST(server_takes_what_protoc_writes) {
   ck_assert_int_ge(sandd_stream_read(stream, CHANNEL(STDOUT), in, true, p->now), 4096);
   ck_assert_int_eq(pair_open(p, stream, "", 4096), 0);
   static uint8_t buf[1 << 20];
-  while (pair_pull(p, SERVER, buf, sizeof buf)) {}
+  while (pair_pull(p, SERVER, buf, sizeof buf)) {
+  }
   ck_assert_int_eq(feed(p, SERVER, "exec-answer"), 0);
   ck_assert_uint_eq(sandd_inbox_take(in, buf, 100, p->now), 6);
   ck_assert_mem_eq(buf, "hello\n", 6);
@@ -166,9 +169,9 @@ END_TEST
 static const struct {
   const char *name;
   int to;
-} received[] = {{"hello", SERVER},    {"hello-resume", SERVER}, {"welcome", DAEMON},     {"heartbeat", SERVER}, {"heartbeat-reply", SERVER},
-                {"ack", SERVER},      {"exec-open", DAEMON},    {"exec-answer", SERVER}, {"exec-end", SERVER},  {"goodbye", SERVER},
-                {"goodbye", DAEMON}};
+} received[] = {{"hello", SERVER},           {"hello-resume", SERVER}, {"welcome", DAEMON},   {"heartbeat", SERVER},
+                {"heartbeat-reply", SERVER}, {"ack", SERVER},          {"exec-open", DAEMON}, {"exec-answer", SERVER},
+                {"exec-end", SERVER},        {"goodbye", SERVER},      {"goodbye", DAEMON}};
 
 static bool opens(const char *name) {
   return !strncmp(name, "hello", 5) || !strcmp(name, "welcome");
@@ -189,19 +192,22 @@ static void survive(int i, const uint8_t *data, size_t len) {
     ck_assert_int_eq(sandd_inbox_new(&in, p->endpoint[SERVER], pair_session(p, SERVER), false), 0);
     sandd_stream_read(stream, CHANNEL(STDOUT), in, true, p->now);
     ck_assert_int_eq(pair_open(p, stream, "", 4096), 0);
-    while (pair_pull(p, SERVER, buf, sizeof buf)) {}
+    while (pair_pull(p, SERVER, buf, sizeof buf)) {
+    }
   }
   int error = pair_feed(p, to, data, len);
   ck_assert(error == 0 || error == SANDD_E_PROTOCOL || error == SANDD_E_TOO_LARGE || error == SANDD_E_CLOSED);
   uint16_t code = pair_closing(p, to);
   if (error == SANDD_E_PROTOCOL)
     ck_assert_msg(code >= 4000 || code == 1007 || code == 1009 || code == 1000, "%s: code %u", received[i].name, code);
-  while (pair_pull(p, to, buf, sizeof buf)) {}
+  while (pair_pull(p, to, buf, sizeof buf)) {
+  }
   p->now += SECOND;
   sandd_link_tick(p->link[to], p->now);
   pair_drain(p, to);
   for (size_t n = 0; n < p->n_events[to]; n++)
-    if (p->events[to][n].event.type == SANDD_EVENT_STREAM_OPENED) there = p->events[to][n].event.stream;
+    if (p->events[to][n].event.type == SANDD_EVENT_STREAM_OPENED)
+      there = p->events[to][n].event.stream;
   sandd_stream_release(there, p->now);
   sandd_stream_release(stream, p->now);
   sandd_inbox_free(in);

@@ -16,11 +16,14 @@ static void alone(pair *p, uint64_t us) {
       p->now = end;
       break;
     }
-    if (next > p->now) p->now = next;
+    if (next > p->now)
+      p->now = next;
     sandd_link_tick(p->link[SERVER], p->now);
-    while (pair_pull(p, SERVER, buf, sizeof buf)) {}
+    while (pair_pull(p, SERVER, buf, sizeof buf)) {
+    }
     pair_drain(p, SERVER);
-    if (pair_closing(p, SERVER)) break;
+    if (pair_closing(p, SERVER))
+      break;
   }
 }
 
@@ -95,10 +98,12 @@ END_TEST
 START_TEST(living_peer_survives_a_clock_jump) {
   pair *p = with_dead_peer();
   p->now += 3600 * SECOND;
-  for (int at = 0; at < 2; at++) sandd_link_tick(p->link[at], p->now);
+  for (int at = 0; at < 2; at++)
+    sandd_link_tick(p->link[at], p->now);
   pair_pump(p);
   pair_wait(p, 20 * SECOND);
-  for (int at = 0; at < 2; at++) ck_assert_uint_eq(pair_closing(p, at), 0);
+  for (int at = 0; at < 2; at++)
+    ck_assert_uint_eq(pair_closing(p, at), 0);
   pair_free(p);
 }
 END_TEST

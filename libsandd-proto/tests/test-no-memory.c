@@ -48,40 +48,57 @@ static void forget(scenario *s) {
 static bool run(scenario *s) {
   pair *p = s->p;
   pair_connect(p);
-  if (!pair_session(p, SERVER) || !pair_session(p, DAEMON)) return false;
-  if (sandd_stream_new(&s->mine, pair_session(p, SERVER))) return false;
-  if (sandd_inbox_new(&s->inbox, p->endpoint[SERVER], pair_session(p, SERVER), false)) return false;
+  if (!pair_session(p, SERVER) || !pair_session(p, DAEMON))
+    return false;
+  if (sandd_stream_new(&s->mine, pair_session(p, SERVER)))
+    return false;
+  if (sandd_inbox_new(&s->inbox, p->endpoint[SERVER], pair_session(p, SERVER), false))
+    return false;
   int64_t grant = sandd_stream_read(s->mine, CHANNEL(STDOUT), s->inbox, true, p->now);
-  if (grant < 0 || pair_open(p, s->mine, "", grant)) return false;
+  if (grant < 0 || pair_open(p, s->mine, "", grant))
+    return false;
   pair_pump(p);
-  if (!s->theirs) return false;
-  if (sandd_ring_new(&s->ring, p->endpoint[DAEMON], NULL, NULL)) return false;
-  if (sandd_stream_write(s->theirs, CHANNEL(STDOUT), s->ring, 0, (uint64_t)grant, SANDD_READER_HOLDS)) return false;
-  if (pair_answer(p, s->theirs)) return false;
+  if (!s->theirs)
+    return false;
+  if (sandd_ring_new(&s->ring, p->endpoint[DAEMON], NULL, NULL))
+    return false;
+  if (sandd_stream_write(s->theirs, CHANNEL(STDOUT), s->ring, 0, (uint64_t)grant, SANDD_READER_HOLDS))
+    return false;
+  if (pair_answer(p, s->theirs))
+    return false;
   uint8_t bytes[10000];
-  for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = content(i);
+  for (size_t i = 0; i < sizeof bytes; i++)
+    bytes[i] = content(i);
   size_t wrote = 0;
   for (int tries = 0; wrote < sizeof bytes && tries < 20; tries++) {
     int64_t n = sandd_ring_write(s->ring, bytes + wrote, sizeof bytes - wrote);
-    if (n < 0 && n != SANDD_E_NOMEM) return false;
-    if (n > 0) wrote += (size_t)n;
+    if (n < 0 && n != SANDD_E_NOMEM)
+      return false;
+    if (n > 0)
+      wrote += (size_t)n;
     if (tries == 1) { /* in the middle of it, the connection goes */
       pair_cut(p);
       pair_connect(p);
     }
     pair_pump(p);
   }
-  if (wrote < sizeof bytes) return false;
+  if (wrote < sizeof bytes)
+    return false;
   sandd_ring_finish(s->ring);
   Frame exited = craft(0, 0, BODY(EXEC_EXITED));
-  if (sandd_stream_send(s->theirs, &exited, p->now) || sandd_stream_finish(s->theirs, CHANNEL(STDOUT), false, p->now)) return false;
-  if (sandd_stream_end(s->theirs, &(sandd_status){.code = STATUS(OK)}, p->now)) return false;
+  if (sandd_stream_send(s->theirs, &exited, p->now) || sandd_stream_finish(s->theirs, CHANNEL(STDOUT), false, p->now))
+    return false;
+  if (sandd_stream_end(s->theirs, &(sandd_status){.code = STATUS(OK)}, p->now))
+    return false;
   pair_pump(p);
-  for (int tries = 0; tries < 4 && !pair_event(p, SERVER, SANDD_EVENT_STREAM_CLOSED); tries++) pair_connect(p);
+  for (int tries = 0; tries < 4 && !pair_event(p, SERVER, SANDD_EVENT_STREAM_CLOSED); tries++)
+    pair_connect(p);
   const recorded *ended = pair_event(p, SERVER, SANDD_EVENT_STREAM_ENDED);
-  if (!ended || ended->event.status != STATUS(OK)) return false;
+  if (!ended || ended->event.status != STATUS(OK))
+    return false;
   ck_assert_uint_eq(s->n_got, sizeof bytes); /* never a success with bytes missing */
-  for (size_t i = 0; i < sizeof bytes; i++) ck_assert_uint_eq(s->got[i], content(i));
+  for (size_t i = 0; i < sizeof bytes; i++)
+    ck_assert_uint_eq(s->got[i], content(i));
   return true;
 }
 
@@ -104,7 +121,8 @@ static void fail_at(int side, size_t n, bool *reached) {
     pair_drain(s.p, DAEMON);
     pair_forget(s.p);
     pair_cut(s.p);
-    ck_assert_msg(run(&s), "after allocation %zu of the %s failed, a retry does not work", n, side ? "daemon" : "server");
+    ck_assert_msg(run(&s), "after allocation %zu of the %s failed, a retry does not work", n,
+                  side ? "daemon" : "server");
   }
   forget(&s);
   pair_free(s.p);
@@ -136,7 +154,8 @@ START_TEST(endpoint_that_can_not_be_made_leaves_nothing) {
       m->fail_at = n;
       error = pair_endpoint(p, at, at == DAEMON ? "worker-2" : NULL, &endpoint);
       ck_assert(error == 0 || error == SANDD_E_NOMEM);
-      if (error) ck_assert_uint_eq(m->blocks, blocks);
+      if (error)
+        ck_assert_uint_eq(m->blocks, blocks);
     }
     m->fail_at = 0;
     sandd_endpoint_free(endpoint);

@@ -38,7 +38,8 @@ END_TEST
 START_TEST(session_is_shown_only_when_it_is_confirmed) {
   static uint8_t buf[1 << 20];
   pair *p = pair_new(.apart = true);
-  for (int at = 0; at < 2; at++) ck_assert_int_eq(sandd_link_new(&p->link[at], p->endpoint[at], p->now), 0);
+  for (int at = 0; at < 2; at++)
+    ck_assert_int_eq(sandd_link_new(&p->link[at], p->endpoint[at], p->now), 0);
   size_t len = pair_pull(p, DAEMON, buf, sizeof buf);
   ck_assert_int_eq(pair_feed(p, SERVER, buf, len), 0);
   ck_assert_ptr_null(pair_session(p, SERVER));
@@ -95,7 +96,8 @@ START_TEST(any_number_of_lost_welcomes_is_harmless) {
   pair *p = pair_new(0);
   for (int i = 0; i < 4; i++) {
     pair_cut(p);
-    for (int at = 0; at < 2; at++) ck_assert_int_eq(sandd_link_new(&p->link[at], p->endpoint[at], p->now), 0);
+    for (int at = 0; at < 2; at++)
+      ck_assert_int_eq(sandd_link_new(&p->link[at], p->endpoint[at], p->now), 0);
     size_t len = pair_pull(p, DAEMON, buf, sizeof buf);
     ck_assert_int_eq(pair_feed(p, SERVER, buf, len), 0);
     ck_assert_uint_gt(pair_pull(p, SERVER, buf, sizeof buf), 0); /* Welcome, which nobody gets */
@@ -164,7 +166,8 @@ static void second_machine(pair *p, sandd_endpoint **other, sandd_link **at_othe
   len = sandd__v1__packet__pack(packet, buf);
   sandd__v1__packet__free_unpacked(packet, NULL);
   ck_assert_int_eq(sandd_link_feed(*at_server, buf, len, p->now), 0);
-  while (sandd_endpoint_next_event(p->endpoint[SERVER], &event, p->now) == 1) {}
+  while (sandd_endpoint_next_event(p->endpoint[SERVER], &event, p->now) == 1) {
+  }
 }
 
 START_TEST(second_daemon_of_an_id_is_refused_while_the_first_is_alive) {
@@ -288,7 +291,8 @@ START_TEST(session_given_up_while_hello_was_under_way_begins_anew) {
   pair *p = pair_new(.session_retention_us = 5 * SECOND);
   pair_cut(p);
   pair_wait(p, 4 * SECOND);
-  for (int at = 0; at < 2; at++) ck_assert_int_eq(sandd_link_new(&p->link[at], p->endpoint[at], p->now), 0);
+  for (int at = 0; at < 2; at++)
+    ck_assert_int_eq(sandd_link_new(&p->link[at], p->endpoint[at], p->now), 0);
   size_t len = pair_pull(p, DAEMON, buf, sizeof buf);
   p->now += 2 * SECOND;
   sandd_endpoint_tick(p->endpoint[DAEMON], p->now);

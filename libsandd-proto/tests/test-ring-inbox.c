@@ -4,7 +4,8 @@
 
 static pair *apart(void) {
   return pair_new(.apart = true, .rings = 4, .ring_budget = 4 * 4096 + 10000, .keep_budget = 8192,
-                  .limits = {{.channels = 4, .streams = 4}, {.channels = 4, .streams = 4}}, .recv_budget = 4 * 4096 + 10000);
+                  .limits = {{.channels = 4, .streams = 4}, {.channels = 4, .streams = 4}},
+                  .recv_budget = 4 * 4096 + 10000);
 }
 
 static sandd_ring *ring(pair *p, const sandd_ring_config *config) {
@@ -17,18 +18,21 @@ START_TEST(each_ring_has_4_kib_whatever_the_others_hold) {
   static uint8_t bytes[100000];
   pair *p = apart();
   sandd_ring *r[4], *fifth;
-  for (int i = 0; i < 4; i++) r[i] = ring(p, NULL);
+  for (int i = 0; i < 4; i++)
+    r[i] = ring(p, NULL);
   ck_assert_int_eq(sandd_ring_new(&fifth, p->endpoint[DAEMON], NULL, NULL), SANDD_E_LIMIT);
   ck_assert_uint_eq(sandd_ring_room(r[0]), 4096 + 10000);
   ck_assert_int_eq(sandd_ring_write(r[0], bytes, sizeof bytes), 4096 + 10000);
   ck_assert_uint_eq(sandd_ring_room(r[0]), 0);
-  for (int i = 1; i < 4; i++) ck_assert_int_eq(sandd_ring_write(r[i], bytes, sizeof bytes), 4096);
+  for (int i = 1; i < 4; i++)
+    ck_assert_int_eq(sandd_ring_write(r[i], bytes, sizeof bytes), 4096);
   sandd_usage u;
   sandd_endpoint_usage(p->endpoint[DAEMON], &u);
   ck_assert_uint_eq(u.ring_bytes, 4 * 4096 + 10000);
   sandd_ring_free(r[0]); /* its share goes to one that waits */
   ck_assert_uint_eq(sandd_ring_room(r[1]), 10000);
-  for (int i = 1; i < 4; i++) sandd_ring_free(r[i]);
+  for (int i = 1; i < 4; i++)
+    sandd_ring_free(r[i]);
   pair_free(p);
 }
 END_TEST
@@ -66,7 +70,8 @@ START_TEST(ring_without_a_reader_blocks_or_drops) {
   static uint8_t bytes[3000];
   pair *p = apart();
   sandd_ring *blocks = ring(p, NULL);
-  sandd_ring *drops = ring(p, &(sandd_ring_config){.size = sizeof(sandd_ring_config), .drop_unread = true, .keep_bytes = 4000});
+  sandd_ring *drops =
+      ring(p, &(sandd_ring_config){.size = sizeof(sandd_ring_config), .drop_unread = true, .keep_bytes = 4000});
   for (int i = 0; i < 100; i++) {
     sandd_ring_write(blocks, bytes, sizeof bytes);
     ck_assert_int_eq(sandd_ring_write(drops, bytes, sizeof bytes), sizeof bytes);
@@ -135,11 +140,13 @@ END_TEST
 START_TEST(channels_that_are_read_are_limited) {
   pair *p = apart();
   sandd_inbox *in[4], *fifth;
-  for (int i = 0; i < 4; i++) ck_assert_int_eq(sandd_inbox_new(&in[i], p->endpoint[DAEMON], NULL, false), 0);
+  for (int i = 0; i < 4; i++)
+    ck_assert_int_eq(sandd_inbox_new(&in[i], p->endpoint[DAEMON], NULL, false), 0);
   ck_assert_int_eq(sandd_inbox_new(&fifth, p->endpoint[DAEMON], NULL, false), SANDD_E_LIMIT);
   sandd_inbox_free(in[0]);
   ck_assert_int_eq(sandd_inbox_new(&in[0], p->endpoint[DAEMON], NULL, false), 0);
-  for (int i = 0; i < 4; i++) sandd_inbox_free(in[i]);
+  for (int i = 0; i < 4; i++)
+    sandd_inbox_free(in[i]);
   pair_free(p);
 }
 END_TEST
@@ -168,7 +175,8 @@ END_TEST
 
 /* Four readers, each with a large window wished for: all credit together stays within the budget. */
 START_TEST(credit_of_all_channels_stays_within_the_budget) {
-  pair *p = pair_new(.limits = {{.channels = 4}, {.channels = 4}}, .recv_budget = 4 * 4096 + 10000, .window_bytes = 1 << 20);
+  pair *p =
+      pair_new(.limits = {{.channels = 4}, {.channels = 4}}, .recv_budget = 4 * 4096 + 10000, .window_bytes = 1 << 20);
   sandd_stream *s[4];
   sandd_inbox *in[4];
   uint64_t sum = 0;
@@ -223,7 +231,8 @@ START_TEST(windows_grow_when_they_are_what_holds_the_writer) {
   for (int i = 0; i < 200; i++) {
     sandd_ring_write(r, bytes, sizeof bytes);
     pair_pump(p);
-    while (sandd_inbox_take(in, bytes, sizeof bytes, p->now)) {}
+    while (sandd_inbox_take(in, bytes, sizeof bytes, p->now)) {
+    }
     p->now += 100;
     pair_pump(p);
     pair_forget(p);

@@ -9,7 +9,8 @@ START_TEST(back_off_doubles_up_to_its_longest) {
   sandd_backoff b;
   sandd_backoff_init(&b, SECOND, 5 * SECOND);
   const uint64_t most[] = {1, 2, 4, 5, 5};
-  for (int i = 0; i < 5; i++) ck_assert_uint_eq(sandd_backoff_wait(&b, 0, most[i] * SECOND / 2, SECOND), most[i] * SECOND);
+  for (int i = 0; i < 5; i++)
+    ck_assert_uint_eq(sandd_backoff_wait(&b, 0, most[i] * SECOND / 2, SECOND), most[i] * SECOND);
 }
 END_TEST
 
@@ -32,7 +33,8 @@ END_TEST
 START_TEST(only_a_stable_minute_resets_the_back_off) {
   sandd_backoff b;
   sandd_backoff_init(&b, SECOND, 60 * SECOND);
-  for (int i = 0; i < 4; i++) sandd_backoff_wait(&b, 0, 0, SECOND);
+  for (int i = 0; i < 4; i++)
+    sandd_backoff_wait(&b, 0, 0, SECOND);
   sandd_backoff_up(&b, 100 * SECOND);
   ck_assert_uint_ge(sandd_backoff_wait(&b, 0, 0, 159 * SECOND), 8 * SECOND);
   sandd_backoff_up(&b, 200 * SECOND);
@@ -68,7 +70,8 @@ START_TEST(status_has_name_and_close_code) {
 END_TEST
 
 START_TEST(every_error_has_a_text) {
-  for (int e = SANDD_E_TLS; e <= 0; e++) ck_assert_uint_gt(strlen(sandd_error_text(e)), 1);
+  for (int e = SANDD_E_TLS; e <= 0; e++)
+    ck_assert_uint_gt(strlen(sandd_error_text(e)), 1);
   ck_assert_ptr_nonnull(sandd_error_text(-12345));
 }
 END_TEST
@@ -86,7 +89,8 @@ START_TEST(trace_shows_no_secret_and_no_payload) {
   char text[1024];
   Frame hello = craft(0, 0, BODY(HELLO));
   Sandd__V1__Resume resume = SANDD__V1__RESUME__INIT;
-  resume.secret = resume.session_id = (ProtobufCBinaryData){.len = 16, .data = (uint8_t *)(uintptr_t)"sesame-open-now!"};
+  resume.secret = resume.session_id =
+      (ProtobufCBinaryData){.len = 16, .data = (uint8_t *)(uintptr_t)"sesame-open-now!"};
   hello.hello->daemon_id = (char *)(uintptr_t)"worker-1";
   hello.hello->resume = &resume;
   ck_assert_int_gt(trace(&hello, text, sizeof text), 0);

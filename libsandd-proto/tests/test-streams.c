@@ -30,12 +30,15 @@ START_TEST(ids_are_odd_from_the_server_and_even_from_the_daemon) {
     ck_assert_int_eq(pair_open(p, s[i], "", 0), 0);
   }
   const uint64_t ids[] = {1, 3, 2, 4};
-  for (int i = 0; i < 4; i++) ck_assert_uint_eq(sandd_stream_id(s[i]), ids[i]);
+  for (int i = 0; i < 4; i++)
+    ck_assert_uint_eq(sandd_stream_id(s[i]), ids[i]);
   pair_pump(p);
   for (int at = 0; at < 2; at++)
     for (size_t i = 0; i < p->n_events[at]; i++)
-      if (p->events[at][i].event.type == SANDD_EVENT_STREAM_OPENED) sandd_stream_release(p->events[at][i].event.stream, p->now);
-  for (int i = 0; i < 4; i++) sandd_stream_release(s[i], p->now);
+      if (p->events[at][i].event.type == SANDD_EVENT_STREAM_OPENED)
+        sandd_stream_release(p->events[at][i].event.stream, p->now);
+  for (int i = 0; i < 4; i++)
+    sandd_stream_release(s[i], p->now);
   pair_pump(p);
   pair_free(p);
 }
@@ -73,7 +76,11 @@ START_TEST(refusal_is_one_reset_with_its_status) {
   ck_assert_int_eq(pair_open(p, here, "", 0), 0);
   pair_pump(p);
   sandd_stream *there = pair_event(p, DAEMON, SANDD_EVENT_STREAM_OPENED)->event.stream;
-  sandd_status status = {.code = STATUS(OUT_OF_RANGE), .text = "gone", .errno_name = "ENOENT", .kept_channel = 2, .kept_earliest = 42,
+  sandd_status status = {.code = STATUS(OUT_OF_RANGE),
+                         .text = "gone",
+                         .errno_name = "ENOENT",
+                         .kept_channel = 2,
+                         .kept_earliest = 42,
                          .kept_end = 50};
   ck_assert_int_eq(sandd_stream_reset(there, &status, p->now), 0);
   pair_wait(p, 100 * MS);
@@ -93,8 +100,10 @@ START_TEST(ends_that_cross_are_one_end_on_each_side) {
     sandd_stream *there, *here = pair_exec(p, &there);
     bool both_reset = i & 1, cut = i & 2, server_first = i & 4;
     ck_assert_int_eq(sandd_stream_reset(here, &cancelled, p->now), 0);
-    ck_assert_int_eq(both_reset ? sandd_stream_reset(there, &cancelled, p->now) : sandd_stream_end(there, &ok, p->now), 0);
-    size_t len[2] = {pair_pull(p, SERVER, buf[SERVER], sizeof buf[0]), pair_pull(p, DAEMON, buf[DAEMON], sizeof buf[0])};
+    ck_assert_int_eq(both_reset ? sandd_stream_reset(there, &cancelled, p->now) : sandd_stream_end(there, &ok, p->now),
+                     0);
+    size_t len[2] = {pair_pull(p, SERVER, buf[SERVER], sizeof buf[0]),
+                     pair_pull(p, DAEMON, buf[DAEMON], sizeof buf[0])};
     if (cut) {
       pair_cut(p);
       pair_connect(p);
@@ -151,7 +160,8 @@ END_TEST
 START_TEST(first_frame_opens_or_answers) {
   pair *p = pair_new(0);
   sandd_stream *here;
-  Frame signal = craft(0, 0, BODY(SIGNAL)), end = craft_status(0, 0, BODY(END), STATUS(OK)), beat = craft(0, 0, BODY(HEARTBEAT));
+  Frame signal = craft(0, 0, BODY(SIGNAL)), end = craft_status(0, 0, BODY(END), STATUS(OK)),
+        beat = craft(0, 0, BODY(HEARTBEAT));
   ck_assert_int_eq(sandd_stream_new(&here, pair_session(p, SERVER)), 0);
   ck_assert_int_eq(sandd_stream_send(here, &signal, p->now), SANDD_E_STATE);
   ck_assert_int_eq(sandd_stream_send(here, &end, p->now), SANDD_E_INVALID);
@@ -174,17 +184,22 @@ START_TEST(frames_arrive_once_and_in_order_over_cuts) {
     Frame signal = craft(0, 0, BODY(SIGNAL));
     signal.signal->name = (char *)(uintptr_t)"INT";
     ck_assert_int_eq(sandd_stream_send(here, &signal, p->now), 0);
-    if (i % 5 == 1) pair_pull(p, SERVER, buf, sizeof buf); /* lost */
-    if (i % 5 == 2) pair_cut(p);
-    if (i % 5 == 4) pair_connect(p);
+    if (i % 5 == 1)
+      pair_pull(p, SERVER, buf, sizeof buf); /* lost */
+    if (i % 5 == 2)
+      pair_cut(p);
+    if (i % 5 == 4)
+      pair_connect(p);
   }
   pair_pump(p);
   uint64_t seq = 0;
   unsigned n = 0;
   for (size_t i = 0; i < p->n_events[DAEMON]; i++) {
     const recorded *r = &p->events[DAEMON][i];
-    if (r->event.type != SANDD_EVENT_STREAM_FRAME) continue;
-    if (seq) ck_assert_uint_eq(r->seq, seq + 1);
+    if (r->event.type != SANDD_EVENT_STREAM_FRAME)
+      continue;
+    if (seq)
+      ck_assert_uint_eq(r->seq, seq + 1);
     seq = r->seq;
     n++;
   }
@@ -246,7 +261,8 @@ START_TEST(unacked_control_is_bounded_and_goes_on_with_acks) {
     signal.signal->name = (char *)(uintptr_t)"INT";
     ck_assert_int_eq(sandd_stream_send(here, &signal, p->now), 0);
   }
-  while (pair_pull(p, SERVER, buf, sizeof buf)) {}
+  while (pair_pull(p, SERVER, buf, sizeof buf)) {
+  }
   sandd_usage u;
   sandd_endpoint_usage(p->endpoint[SERVER], &u);
   ck_assert_uint_le(u.control_bytes, 500);
@@ -265,7 +281,8 @@ END_TEST
 START_TEST(own_streams_stop_at_the_peers_limit) {
   pair *p = pair_new(.limits = {[DAEMON] = {.streams = 2}});
   sandd_stream *s[3];
-  for (int i = 0; i < 2; i++) ck_assert_int_eq(sandd_stream_new(&s[i], pair_session(p, SERVER)), 0);
+  for (int i = 0; i < 2; i++)
+    ck_assert_int_eq(sandd_stream_new(&s[i], pair_session(p, SERVER)), 0);
   ck_assert_int_eq(sandd_stream_new(&s[2], pair_session(p, SERVER)), SANDD_E_LIMIT);
   sandd_stream_release(s[0], p->now);
   ck_assert_int_eq(sandd_stream_new(&s[2], pair_session(p, SERVER)), 0);

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Encodes golden/*.txtpb to golden/*.bin with protoc, an encoder that is not ours: packets.py [--check] [PROTOC].
 
---check writes nothing and fails when a committed .bin differs from what protoc makes; exit 77 when there is no protoc."""
+--check writes nothing and fails when a committed .bin differs from what protoc makes; 77: no protoc."""
 
 from __future__ import annotations
 
