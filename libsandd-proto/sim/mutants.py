@@ -12,20 +12,19 @@ import re
 import subprocess
 import sys
 
+LEAST = 16  # rules that must be there to be turned off
 FAILED = re.compile(r"FAIL seed=(\d+) .*? ms: (.*)")
 
 
 def without(simulator: str, rule: str, cuts: int, timeout: int) -> tuple[str, str] | None:
-    """The seed that fails without the rule and what was seen, or None."""
+    """The seed that fails without the rule and what the oracle saw; None when it saw nothing, or there was no verdict."""
     command = [simulator, "--quiet", "--rule-off", rule, "--cuts", str(cuts)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
     except subprocess.TimeoutExpired:
-        return "-", f"no verdict within {timeout} s"
-    if done.returncode == 0:
         return None
-    found = FAILED.search(done.stdout)
-    return (found[1], found[2]) if found else ("-", f"the program ended with {done.returncode}")
+    found = FAILED.search(done.stdout) if done.returncode == 1 else None
+    return (found[1], found[2]) if found else None
 
 
 def main() -> int:
@@ -45,11 +44,10 @@ def main() -> int:
     for name, text in rules:
         seen = without(args.simulator, name, args.cuts, args.timeout)
         survivors += seen is None
-        seed, what = seen or ("-", f"NOTHING in {args.cuts} disconnections")
+        seed, what = seen or ("-", f"NOTHING, or no verdict, in {args.cuts} disconnections")
         print(f"{name:17} {seed:>5}  {text:70}  {what[:90]}", flush=True)
-    verdict = "FAIL" if survivors or len(rules) < 16 else "PASS"
-    print(f"{verdict} {len(rules) - survivors} of {len(rules)} rules are missed when they are off")
-    return 0 if verdict == "PASS" else 1
+    print(f"rules: {len(rules) - survivors} passed, {survivors} failed")
+    return 1 if survivors or len(rules) < LEAST else 0
 
 
 if __name__ == "__main__":
