@@ -153,25 +153,27 @@ static void on_stop_async(uv_async_t *async) {
 
 /* Ends everything that belongs to the loop. On its thread, or before that has started. */
 static void tear_down(sandd_server *server) {
+  /* First out of reach of the other threads, which notify it with the mutex held. */
+  sandd_server_lock(server);
+  sandd_carrier *carrier = server->carrier;
+  sandd_net *net = server->net;
+  server->carrier = NULL;
+  server->net = NULL;
+  sandd_server_unlock(server);
   sandd_listener_free(server->listener);
   uv_close((uv_handle_t *)&server->stop_async, NULL);
   uv_close((uv_handle_t *)&server->deadline_async, NULL);
   uv_close((uv_handle_t *)&server->stop_timer, NULL);
   uv_close((uv_handle_t *)&server->deadline_timer, NULL);
-  sandd_carrier_free(server->carrier);
-  sandd_net_free(server->net);
-  sandd_server_lock(server);
-  server->listener = NULL;
-  server->carrier = NULL;
-  server->net = NULL;
-  sandd_server_unlock(server);
+  sandd_carrier_free(carrier);
+  sandd_net_free(net);
   sandd_endpoint_free(server->endpoint);
   server->endpoint = NULL;
 }
 
 static void *run(void *user) {
   sandd_server *server = user;
-  sandd_net_run(server->net);
+  sandd_net_run(server->net); /* only this thread changes it */
   tear_down(server);
   return NULL;
 }
@@ -402,6 +404,12 @@ void sandd_server_free(sandd_server *server) {
     /* The mutex may be held by a thread that the child does not have, and the loop's epoll is the parent's, too. */
     if (server->net)
       sandd_net_abandon(server->net);
+    if (server->events.fd >= 0)
+      close(server->events.fd);
+    if (server->log.fd >= 0)
+      close(server->log.fd);
+    for (size_t i = 0; i < server->wakes.n_free; i++)
+      close(server->wakes.free_fds[i]);
     return;
   }
   sandd_server_close(server);
