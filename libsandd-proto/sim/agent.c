@@ -338,6 +338,8 @@ static void complete(world *w, job *j) {
 static void finish(world *w, job *j) {
   j->state = JOB_DONE;
   w->stats.ended[j->status & 63]++;
+  if (j->status == STATUS(RESOURCE_EXHAUSTED))
+    w->no_jobs_until = w->now + 1000 * MS; /* the table is full */
   if (j->status == STATUS(OK))
     complete(w, j);
   else if (j->status == STATUS(OUT_OF_RANGE) && j->tries < 5)
@@ -413,7 +415,7 @@ void agent_step(world *w) {
     live += j->state != JOB_DONE && !(j->state == JOB_RUN && j->ended);
     at = &j->next;
   }
-  if (session && !w->calm && live <= w->config.streams && chance_of(&w->chance, .3)) {
+  if (session && !w->calm && w->now >= w->no_jobs_until && live <= w->config.streams && chance_of(&w->chance, .3)) {
     if (chance_of(&w->chance, .3))
       make_attached(w);
     else

@@ -222,7 +222,7 @@ void host_open(world *w, const sandd_event *event) {
     return;
   }
   /* So long an opening may be on its way: until a dead connection is noticed, and then until the session is forgotten. */
-  uint64_t under_way = 4 * w->config.heartbeat + 2 * w->config.session_retention;
+  uint64_t under_way = 4 * w->config.heartbeat + 2 * w->config.session_retention + w->config.longest_sleep;
   if (strcmp(open->instance, host_instance(w)) ||
       (!x && (uint64_t)open->age_ns / 1000 + under_way >= w->config.exec_retention)) {
     refuse(w, s, STATUS(FAILED_PRECONDITION), 0, 0);

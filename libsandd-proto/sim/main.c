@@ -104,8 +104,8 @@ static void report(const stats *s) {
          U(s->cuts[0]), U(s->cuts[1]), U(s->cuts[2]), U(s->cuts[3]), U(s->cuts[4]), U(s->cuts[5]));
   printf("connections %llu, sessions begun %llu, resumed %llu, lost %llu (counted at both ends)\n", U(s->connections),
          U(s->sessions), U(s->resumed), U(s->lost));
-  printf("server restarts %llu, daemon restarts %llu, naps %llu, goodbyes %llu, clones refused %llu\n",
-         U(s->server_restarts), U(s->daemon_restarts), U(s->naps), U(s->goodbyes), U(s->clones_refused));
+  printf("server restarts %llu, daemon restarts %llu, naps %llu, sleeps %llu, goodbyes %llu, clones refused %llu\n",
+         U(s->server_restarts), U(s->daemon_restarts), U(s->naps), U(s->sleeps), U(s->goodbyes), U(s->clones_refused));
   printf("packets %llu with %llu control frames, %llu windows, %llu data, %llu skips\n", U(s->packets), U(s->control),
          U(s->windows), U(s->data), U(s->skips));
   printf("execs %llu, readers attached %llu, detached %llu, taken over %llu; output %llu bytes, skipped %llu, stdin "

@@ -17,7 +17,7 @@ FAILED = re.compile(r"FAIL seed=(\d+) .*? ms: (.*)")
 
 
 def without(simulator: str, rule: str, cuts: int, timeout: int) -> tuple[str, str] | None:
-    """The seed that fails without the rule and what the oracle saw; None when it saw nothing, or there was no verdict."""
+    """The seed that fails without the rule and what the oracle saw; None: it saw nothing, or there was no verdict."""
     command = [simulator, "--quiet", "--rule-off", rule, "--cuts", str(cuts)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)

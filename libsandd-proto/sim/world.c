@@ -42,6 +42,8 @@ static void choose_config(world *w) {
   c->session_retention = PICK(r, 1500, 4000) * MS;
   c->exec_retention = 2 * c->session_retention + 4 * c->heartbeat + 2000 * MS;
   c->big = 60000;
+  c->longest_sleep = chance_of(r, .15) ? 15000 * MS : 0;
+  c->exec_retention += c->longest_sleep;
   c->foreign = chance_of(r, .4);
   c->pause = .04;
   c->gap = (double)PICK(r, 100, 30, 15) / 100;
@@ -336,6 +338,10 @@ static void mishaps(world *w) {
     w->next_cut = w->now + (uint64_t)((double)(gap * MS) * w->config.gap);
   }
   clone_step(w);
+  if (w->config.longest_sleep && chance_of(r, .0005)) {
+    w->stats.sleeps++;
+    w->now += chance_below(r, w->config.longest_sleep);
+  }
   if (chance_of(r, .0007))
     restart_server(w);
   if (chance_of(r, .0003))

@@ -22,14 +22,16 @@ typedef struct actor {
 typedef struct config {
   uint64_t streams, table, control, window, channels, rings, recv, ring, keep, message;
   uint64_t session_retention, exec_retention, heartbeat;
-  uint64_t big;      /* bytes of a long output */
-  bool foreign;      /* peers pack frames as this library does not */
-  double pause, gap; /* jobs whose reader stops for ever; how long between cuts */
+  uint64_t big;           /* bytes of a long output */
+  bool foreign;           /* peers pack frames as this library does not */
+  uint64_t longest_sleep; /* both machines are suspended for up to so long; 0: never */
+  double pause, gap;      /* jobs whose reader stops for ever; how long between cuts */
 } config;
 
 typedef struct stats {
   uint64_t connections, cuts[6], packets, control, windows, data, skips, steps;
-  uint64_t sessions, resumed, lost, server_restarts, daemon_restarts, naps, goodbyes, clones_refused, replaced_links;
+  uint64_t sessions, resumed, lost, server_restarts, daemon_restarts, naps, sleeps, goodbyes, clones_refused,
+      replaced_links;
   uint64_t jobs, attached, detached, taken_over, stdin_bytes, output_bytes, skipped, tunnels, tunnel_bytes, resets;
   uint64_t ended[64]; /* by StatusCode */
   uint64_t fake_seconds, most_memory;
@@ -61,7 +63,7 @@ typedef struct world {
   uint64_t clone_count;
   struct hosted_exec *execs; /* host.c */
   struct job *jobs;          /* agent.c */
-  uint64_t job_count;
+  uint64_t job_count, no_jobs_until;
   struct tunnel *tunnels; /* tunnel.c */
   uint64_t tunnel_count;
 } world;
