@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from . import _status, errors
 from ._lib import library_version
+from ._requests import DEVNULL, PIPE, STDOUT
 from ._status import *  # noqa: F403
 from .daemon_info import DaemonInfo
 from .errors import *  # noqa: F403
-from .process import DEVNULL, PIPE, STDOUT, Process
+from .process import Process
 from .result import CommandResult
 from .server import TLS, Server, ServerStats
 

@@ -138,3 +138,11 @@ class Spec:
         raw = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else bytes(data)
         self.config.stdin_mode = lib.SANDD_EXEC_STDIN_INPUT
         self.set_bytes(self.config.input, raw)
+
+    def set_collect(self, max_output: int | None) -> None:
+        """The library gathers the output."""
+        self.config.collect = True
+        if max_output is not None:
+            if max_output < 1:
+                raise ValueError("max_output is at least 1")
+            self.config.max_output = max_output

@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import io
-import subprocess
 import threading
 import time
 import warnings
 from types import TracebackType
-from typing import IO, Any, Optional, Union
+from typing import IO, Any, Union
 
 from . import errors
 from ._exec import ENDED, EXITED, STARTED, Exec, Result, shown, signal_name
@@ -18,12 +17,7 @@ from ._lib import deadline_after, error_of, text_of
 from ._spec import Spec
 from ._streams import InputPipe, OutputPipe
 
-PIPE = subprocess.PIPE
-STDOUT = subprocess.STDOUT
-DEVNULL = subprocess.DEVNULL
-
 Input = Union[str, bytes, bytearray, memoryview]
-Redirection = Optional[int]
 
 _SCOPES = {
     "process": lib.SANDD_SIGNAL_PROCESS,
@@ -272,10 +266,13 @@ class Process:
 
     def detach(self) -> None:
         """Lets it go on without this object; with keep and an exec_id it can be attached to again."""
+        self._detach()
+        self._command.wait(ENDED, None)
+
+    def _detach(self) -> None:
         code = lib.sandd_exec_detach(self._command.handle)
         if code not in (0, lib.SANDD_E_CLOSED):
             raise error_of(code)
-        self._command.wait(ENDED, None)
 
     # -- the object ----------------------------------------------------------------------------------------------------
 

@@ -19,9 +19,10 @@ from ._dispatch import Dispatcher, logger
 from ._exec import ENDED, Exec, failed_error
 from ._ffi import ffi, lib
 from ._lib import deadline_after, error_of, listen_error, milliseconds, passed, text_of, wait_ms
+from ._requests import PIPE, Redirection, exec_spec, popen_spec
 from ._spec import Command, Env, Spec, Word
 from .daemon_info import DaemonId, DaemonInfo, id_of
-from .process import DEVNULL, PIPE, STDOUT, Process, Redirection, TextMode
+from .process import Process, TextMode
 from .result import CommandResult
 
 MAX_OUTPUT = 10 * 1024 * 1024
@@ -179,15 +180,10 @@ class Server:
         Raises DaemonNotFound, DaemonAway, NotFound (a FileNotFoundError: program or cwd), PermissionDenied,
         CommandTimeout, SessionLost (nobody knows how it ended) and others of SanddError.
         """
-        spec = Spec(id_of(daemon_id), command)
-        spec.set_env(env, replace_env)
-        spec.set_place(cwd, user)
-        spec.set_times(timeout, idle_timeout, grace, wait)
-        if exec_id is not None or instance is not None:
-            spec.set_identity(exec_id, instance, age, None)
-        spec.set_input(input)
-        spec.config.merge_stderr = merge_stderr
-        self._collect(spec, max_output)
+        spec = exec_spec(
+            daemon_id, command, timeout, env, cwd, user, input, idle_timeout, grace, max_output, replace_env,
+            merge_stderr, exec_id, instance, age, wait,
+        )  # fmt: skip
         running = Exec(self._open_handle(), spec)
         try:
             running.wait(ENDED, None)
@@ -200,14 +196,6 @@ class Server:
         return done
 
     execute_command = exec
-
-    @staticmethod
-    def _collect(spec: Spec, max_output: int | None) -> None:
-        spec.config.collect = True
-        if max_output is not None:
-            if max_output < 1:
-                raise ValueError("max_output is at least 1")
-            spec.config.max_output = max_output
 
     def popen(
         self,
@@ -247,32 +235,10 @@ class Server:
         then). role: "hold", "share", "watch". pty: (rows, columns) for a terminal.
         Raises as exec() when it can't be started.
         """
-        spec = Spec(id_of(daemon_id), command)
-        if command is None and mode != "attach":
-            raise ValueError('only mode="attach" goes without a command')
-        spec.set_env(env, replace_env)
-        spec.set_place(cwd, user)
-        spec.set_times(timeout, idle_timeout, grace, wait)
-        spec.set_identity(exec_id, instance, age, mode, role)
-        config = spec.config
-        if mode == "attach":
-            config.stdout_at = config.stderr_at = lib.SANDD_EXEC_AT_EARLIEST
-        config.keep = keep
-        config.stdin_mode = lib.SANDD_EXEC_STDIN_STREAM if stdin == PIPE else lib.SANDD_EXEC_STDIN_NONE
-        config.merge_stderr = stderr == STDOUT
-        config.discard_stdout = stdout != PIPE
-        config.discard_stderr = stderr != PIPE
-        if pty is not None:
-            config.pty_rows, config.pty_cols = pty
-            config.discard_stderr = False
-        for name, value, allowed in (
-            ("stdin", stdin, (None, PIPE, DEVNULL)),
-            ("stdout", stdout, (None, PIPE, DEVNULL)),
-            ("stderr", stderr, (None, PIPE, DEVNULL, STDOUT)),
-        ):
-            if value not in allowed:
-                raise ValueError(f"{name} is a pipe or nothing on another machine, not {value!r}")
-        pipes = (stdin == PIPE, stdout == PIPE, stderr == PIPE and pty is None)
+        spec, pipes = popen_spec(
+            daemon_id, command, stdin, stdout, stderr, env, cwd, user, timeout, idle_timeout, grace, replace_env,
+            exec_id, instance, age, mode, role, keep, pty, wait,
+        )  # fmt: skip
         return Process(Exec(self._open_handle(), spec), spec, pipes, TextMode(text, encoding, errors, bufsize))
 
     def broadcast(
@@ -296,7 +262,7 @@ class Server:
                 spec.set_env(env, False)
                 spec.set_place(cwd, None)
                 spec.set_times(timeout, None, None, None)
-                self._collect(spec, MAX_OUTPUT)
+                spec.set_collect(MAX_OUTPUT)
                 try:
                     running[daemon.id] = Exec(self._open_handle(), spec)
                 except errors.ServerClosed:
@@ -399,6 +365,11 @@ class Server:
             self._on_disconnect.append(callback)
         return callback
 
+    def _forget_callback(self, callback: Callback) -> None:
+        with self._lock:
+            if callback in self._on_connect:
+                self._on_connect.remove(callback)
+
     def _tell(self, kind: int, daemon_id: str) -> None:
         """On the dispatcher's thread: one daemon event."""
         if kind == lib.SANDD_DAEMON_CONNECTED:
@@ -408,14 +379,12 @@ class Server:
                 info = None
             info = info or DaemonInfo(daemon_id)
             self._known[daemon_id] = info
-            callbacks = self._on_connect
         elif kind == lib.SANDD_DAEMON_DISCONNECTED:
             info = self._known.pop(daemon_id, None) or DaemonInfo(daemon_id)
-            callbacks = self._on_disconnect
         else:
             return
         with self._lock:
-            callbacks = list(callbacks)
+            callbacks = list(self._on_connect if kind == lib.SANDD_DAEMON_CONNECTED else self._on_disconnect)
         for callback in callbacks:
             try:
                 callback(info)
@@ -437,7 +406,8 @@ class Server:
             lib.sandd_server_close(self._handle)
         self._dispatcher.stop()
         self._handle = None
-        self._on_connect, self._on_disconnect = [], []
+        self._on_connect.clear()
+        self._on_disconnect.clear()
 
     def __enter__(self) -> Server:
         return self
