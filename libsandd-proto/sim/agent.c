@@ -359,10 +359,10 @@ static bool unread(const job *j) {
   return j->in[1].readable || j->in[2].readable;
 }
 
-/* Nobody is left who feeds or ends the exec that this reader shares. */
+/* Nobody feeds or ends the exec that this reader shares; perhaps because such readers have taken every stream. */
 static bool orphaned(const world *w, const job *j) {
   for (const job *o = w->jobs; o; o = o->next)
-    if (o->of == j->of && o->state != JOB_DONE && !o->share && !o->watch)
+    if (o->of == j->of && o->state == JOB_RUN && !o->share && !o->watch)
       return false;
   return true;
 }
