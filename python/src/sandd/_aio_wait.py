@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 from typing import Any
 
+from . import errors
 from ._exec import ENDED, Exec
 from ._ffi import ffi, lib
 from ._lib import error_of
@@ -33,6 +34,8 @@ class Waits:
 
     async def wait(self, command: Exec, mask: int) -> int:
         """Waits until a bit of mask is so, or the command has ended: the bits that are so."""
+        if self._fd < 0:
+            raise errors.ServerClosed("the server was closed; the command may have run")
         key = self._keys.get(command)
         if key is None:
             key, self._next_key = self._next_key, self._next_key + 1
@@ -58,7 +61,7 @@ class Waits:
             mask |= wanted
         code = lib.sandd_waitset_add(self._set, command.handle, mask, ffi.cast("void *", key))
         if code == lib.SANDD_E_CLOSED:
-            self._tell(key, ENDED)
+            self.close()
         elif code != 0:
             raise error_of(code)
 
@@ -93,5 +96,7 @@ class Waits:
         if self._fd >= 0:
             self._loop.remove_reader(self._fd)
             self._fd = -1
-            for key in list(self._pending):
-                self._tell(key, ENDED)
+            for _, waiters in self._pending.values():
+                for _, future in waiters:
+                    if not future.done():
+                        future.set_exception(errors.ServerClosed("the server was closed; the command may have run"))

@@ -121,11 +121,18 @@ class Exec:
             if bits > 0:
                 return bits
             if bits == lib.SANDD_E_CLOSED:
-                return ENDED
+                return self.closed_bits()
             if bits not in (lib.SANDD_E_INTR, lib.SANDD_E_TIMEOUT):
                 raise error_of(bits)
             if bits == lib.SANDD_E_TIMEOUT and passed(deadline):
                 return 0
+
+    def closed_bits(self) -> int:
+        """What is so of a command whose server was closed: its end, if that came before."""
+        result = self.result()
+        if not result.raw.ended:
+            raise errors.ServerClosed(f"the server was closed; the command {fate(result.raw)}")
+        return ENDED
 
     def result(self) -> Result:
         raw = ffi.new("sandd_exec_result *")

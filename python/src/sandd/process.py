@@ -144,7 +144,7 @@ class Process:
 
     def _take_end(self, bits: int) -> bool:
         if bits == lib.SANDD_E_CLOSED:
-            bits = ENDED
+            bits = self._command.closed_bits()
         if bits < 0:
             raise error_of(bits)
         if not bits & (EXITED | ENDED):
