@@ -5,7 +5,8 @@
 #include "ring.h"
 #include "session.h"
 
-#define B(name) SANDD__V1__FRAME__BODY_##name
+#define B(name)    SANDD__V1__FRAME__BODY_##name
+#define FINALS_MAX 1024u
 
 static void wrong(sandd_link *link, const char *text, uint64_t now_us) {
   sandd_link_violation(link, STATUS(PROTOCOL_ERROR), text, now_us);
@@ -25,8 +26,13 @@ static bool was_open(const sandd_session *session, uint64_t id) {
 }
 
 static void direct(sandd_link *link, sandd_event_type type, sandd_stream *stream, const Frame *frame) {
-  link->endpoint->direct = (sandd_event){
-      .type = type, .link = link, .session = link->session, .stream = stream, .frame = frame, .text = "", .errno_name = ""};
+  link->endpoint->direct = (sandd_event){.type = type,
+                                         .link = link,
+                                         .session = link->session,
+                                         .stream = stream,
+                                         .frame = frame,
+                                         .text = "",
+                                         .errno_name = ""};
 }
 
 static bool channel_known(int channel) {
@@ -39,17 +45,20 @@ static void on_data(sandd_link *link, sandd_stream *stream, const Frame *frame, 
     wrong(link, "Data of no channel", now_us);
     return;
   }
-  if (stream->reset_in || (RULE(link->endpoint, RESET_FINAL) && stream->end_out && (stream->mine || stream->end_in))) return;
+  if (stream->reset_in || (RULE(link->endpoint, RESET_FINAL) && stream->end_out && (stream->mine || stream->end_in)))
+    return;
   sandd_inbox *inbox = stream->in[channel];
   if (!(stream->reads >> channel & 1)) {
     wrong(link, "Data on a channel that the stream does not have", now_us);
     return;
   }
-  if (!inbox || !inbox->open) return;
+  if (!inbox || !inbox->open)
+    return;
   bool no_memory = false;
   const char *error;
   if (frame->body_case == B(DATA))
-    error = sandd_inbox_data(inbox, frame->data->offset, frame->data->bytes.data, frame->data->bytes.len, now_us, &no_memory);
+    error = sandd_inbox_data(inbox, frame->data->offset, frame->data->bytes.data, frame->data->bytes.len, now_us,
+                             &no_memory);
   else
     error = sandd_inbox_skip(inbox, frame->skip->from, frame->skip->to, now_us, &no_memory);
   if (error)
@@ -70,7 +79,8 @@ static void on_window(sandd_link *link, sandd_stream *stream, const Sandd__V1__W
     return;
   }
   sandd_cursor *cursor = stream->out[window->channel];
-  if (!cursor || (stream->end_out && stream->mine)) return;
+  if (!cursor || (stream->end_out && stream->mine))
+    return;
   const char *error = sandd_cursor_window(cursor, window->next, window->consumed, window->limit);
   if (error)
     wrong(link, error, now_us);
@@ -112,11 +122,13 @@ static bool open_stream(sandd_link *link, const Frame *frame, uint64_t now_us) {
   bool no_memory = false;
   if (session->n_theirs >= session->endpoint->limits.streams) {
     sandd_stream_refuse(session, id, STATUS(RESOURCE_EXHAUSTED), "too many streams are open", &no_memory);
-    if (!no_memory) session->highest = id;
+    if (!no_memory)
+      session->highest = id;
     return !no_memory;
   }
   sandd_stream *stream = sandd_stream_make(session, false);
-  if (!stream) return false;
+  if (!stream)
+    return false;
   session->highest = id;
   sandd_stream_map(stream, id);
   direct(link, SANDD_EVENT_STREAM_OPENED, stream, frame);
@@ -127,7 +139,8 @@ static void started(sandd_stream *stream, const Sandd__V1__ExecStarted *answer) 
   for (size_t i = 0; i < answer->n_outputs; i++) {
     const Sandd__V1__OutputState *output = answer->outputs[i];
     int channel = output->kept ? (int)output->kept->channel : 0;
-    if (channel_known(channel) && stream->in[channel]) sandd_inbox_start(stream->in[channel], output->start_offset);
+    if (channel_known(channel) && stream->in[channel])
+      sandd_inbox_start(stream->in[channel], output->start_offset);
   }
 }
 
@@ -139,7 +152,8 @@ static void channel_end(sandd_link *link, sandd_stream *stream, const Sandd__V1_
     return;
   }
   sandd_inbox *inbox = stream->in[end->channel];
-  if (!inbox || !inbox->open) return;
+  if (!inbox || !inbox->open)
+    return;
   const char *error = sandd_inbox_channel_end(
       inbox, end->final_offset, end->reason == SANDD__V1__CHANNEL_END_REASON__CHANNEL_END_REASON_DRAIN_LIMIT);
   if (error)
@@ -165,16 +179,21 @@ static void stream_end(sandd_link *link, sandd_stream *stream, const Frame *fram
 static const char *out_of_order(const sandd_stream *stream, int body) {
   bool opener_says = body == B(SIGNAL) || body == B(RESIZE) || body == B(DETACH);
   bool answerer_says = body == B(EXEC_STARTED) || body == B(EXEC_EXITED);
-  if (stream->mine ? opener_says : answerer_says) return "a control frame in the wrong direction";
-  if (stream->end_in) return "a control frame after End";
-  if (stream->mine && !stream->answer_in && body != B(EXEC_STARTED)) return "a control frame before the answer";
-  if (stream->answer_in && body == B(EXEC_STARTED)) return "a second answer";
+  if (stream->mine ? opener_says : answerer_says)
+    return "a control frame in the wrong direction";
+  if (stream->end_in)
+    return "a control frame after End";
+  if (stream->mine && !stream->answer_in && body != B(EXEC_STARTED))
+    return "a control frame before the answer";
+  if (stream->answer_in && body == B(EXEC_STARTED))
+    return "a second answer";
   return NULL;
 }
 
 static bool known_control(sandd_link *link, const Frame *frame, uint64_t now_us) {
   sandd_session *session = link->session;
-  if (sandd_body_opens((int)frame->body_case)) return open_stream(link, frame, now_us);
+  if (sandd_body_opens((int)frame->body_case))
+    return open_stream(link, frame, now_us);
   sandd_stream *stream = sandd_stream_find(session, frame->stream_id);
   if (!stream) {
     if (!was_open(session, frame->stream_id))
@@ -187,8 +206,10 @@ static bool known_control(sandd_link *link, const Frame *frame, uint64_t now_us)
     stream_end(link, stream, frame, now_us);
     return true;
   }
-  if (stream->end_out && !stream->mine) return true;
-  if (stream->reset_out && RULE(link->endpoint, RESET_FINAL)) return true;
+  if (stream->end_out && !stream->mine)
+    return true;
+  if (stream->reset_out && RULE(link->endpoint, RESET_FINAL))
+    return true;
   const char *bad = out_of_order(stream, (int)frame->body_case);
   if (bad) {
     wrong(link, bad, now_us);
@@ -202,7 +223,8 @@ static bool known_control(sandd_link *link, const Frame *frame, uint64_t now_us)
     stream->answer_in = true;
     started(stream, frame->exec_started);
   }
-  if (!stream->released) direct(link, SANDD_EVENT_STREAM_FRAME, stream, frame);
+  if (!stream->released)
+    direct(link, SANDD_EVENT_STREAM_FRAME, stream, frame);
   return true;
 }
 
@@ -212,20 +234,23 @@ static bool unknown_body(sandd_link *link, const Frame *frame, uint64_t now_us) 
   sandd_session *session = link->session;
   uint64_t id = frame->stream_id;
   bool no_memory = false;
-  if (!id) return true;
+  if (!id)
+    return true;
   sandd_stream *stream = sandd_stream_find(session, id);
   if (stream) {
     if (!stream->end_out)
       sandd_stream_reset(stream, &(sandd_status){.code = STATUS(UNIMPLEMENTED), .text = sentence}, now_us);
     return true;
   }
-  if (was_open(session, id)) return true;
+  if (was_open(session, id))
+    return true;
   if (!frame->seq || !opened_by_peer(session, id)) {
     wrong(link, "a frame of a stream that was never opened", now_us);
     return true;
   }
   sandd_stream_refuse(session, id, STATUS(UNIMPLEMENTED), sentence, &no_memory);
-  if (!no_memory) session->highest = id;
+  if (!no_memory)
+    session->highest = id;
   return !no_memory;
 }
 
@@ -240,7 +265,8 @@ static void control_frame(sandd_link *link, const Frame *frame, bool known, uint
       link->ack_due = now_us + ACK_US;
       sandd_link_timer(link);
     }
-    if (frame->seq <= session->in_seq && RULE(link->endpoint, SEQ_DEDUP)) return;
+    if (frame->seq <= session->in_seq && RULE(link->endpoint, SEQ_DEDUP))
+      return;
     if (frame->seq > session->in_seq + 1) {
       wrong(link, "a gap in the control frames", now_us);
       return;
@@ -250,13 +276,18 @@ static void control_frame(sandd_link *link, const Frame *frame, bool known, uint
   if (!(known ? known_control(link, frame, now_us) : unknown_body(link, frame, now_us))) {
     session->in_seq -= frame->seq ? 1 : 0;
     out_of_memory(link, now_us);
+    return;
   }
+  /* What its frames make us say must be taken some time: each stream that is open can have one End waiting. */
+  if (link->session == session && session->n_finals > FINALS_MAX + session->endpoint->limits.streams + session->n_mine)
+    sandd_link_violation(link, STATUS(RESOURCE_EXHAUSTED), "too many streams were ended whose Ends were not acked",
+                         now_us);
 }
 
 void sandd_frame_dispatch(sandd_link *link, const Frame *frame, uint64_t now_us) {
   switch (sandd_body_kind((int)frame->body_case)) {
-    case BODY_DATA: data_frame(link, frame, now_us); break;
-    case BODY_CONTROL: control_frame(link, frame, true, now_us); break;
-    default: control_frame(link, frame, false, now_us); break;
+  case BODY_DATA: data_frame(link, frame, now_us); break;
+  case BODY_CONTROL: control_frame(link, frame, true, now_us); break;
+  default: control_frame(link, frame, false, now_us); break;
   }
 }

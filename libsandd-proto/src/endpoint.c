@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 
+#define RESUME_ROOM 256u /* what Hello may grow by: session, secret, seq, attempt, a clone's suffix */
+
 static void *default_alloc(void *ctx, size_t size) {
   (void)ctx;
   return malloc(size);
@@ -40,7 +42,8 @@ static bool take_texts(sandd_endpoint *e, const sandd_endpoint_config *c) {
   char made[33];
   uint8_t bytes[16];
   e->random(e->random_ctx, bytes, sizeof bytes);
-  for (int i = 0; i < 32; i++) made[i] = "0123456789abcdef"[bytes[i / 2] >> (i % 2 ? 0 : 4) & 15];
+  for (int i = 0; i < 32; i++)
+    made[i] = "0123456789abcdef"[bytes[i / 2] >> (i % 2 ? 0 : 4) & 15];
   made[32] = 0;
   const char *instance = c->instance_id ? c->instance_id : made;
   e->software = sandd_copy_text(e, software, strlen(software));
@@ -52,9 +55,11 @@ static bool take_texts(sandd_endpoint *e, const sandd_endpoint_config *c) {
 }
 
 static bool config_fits(const sandd_endpoint_config *c) {
-  if (!c->random || (c->role != SANDD_ROLE_SERVER && c->role != SANDD_ROLE_DAEMON)) return false;
+  if (!c->random || (c->role != SANDD_ROLE_SERVER && c->role != SANDD_ROLE_DAEMON))
+    return false;
 #ifndef SANDD_RULE_SWITCHES
-  if (c->rules_off) return false;
+  if (c->rules_off)
+    return false;
 #endif
   return c->n_labels <= 64 && c->n_capabilities <= 64;
 }
@@ -64,15 +69,20 @@ static const char *self_check(const sandd_endpoint *e) {
   hello.daemon_id = e->daemon_id;
   hello.instance_id = e->instance_id;
   hello.attempt = 1;
+  if (sandd__v1__hello__get_packed_size(&hello) + RESUME_ROOM > FIRST_MESSAGE)
+    return "labels and names are too long for Hello";
   return sandd_hello_check(&hello);
 }
 
 int sandd_endpoint_new(sandd_endpoint **out, const sandd_endpoint_config *config) {
-  if (!config_fits(config)) return SANDD_E_INVALID;
+  if (!config_fits(config))
+    return SANDD_E_INVALID;
   sandd_allocator memory = {default_alloc, default_free, NULL};
-  if (config->allocator) memory = *config->allocator;
+  if (config->allocator)
+    memory = *config->allocator;
   sandd_endpoint *e = memory.alloc(memory.ctx, sizeof *e);
-  if (!e) return SANDD_E_NOMEM;
+  if (!e)
+    return SANDD_E_NOMEM;
   memset(e, 0, sizeof *e);
   e->allocator = memory;
   e->pb_allocator = (ProtobufCAllocator){.alloc = memory.alloc, .free = memory.free, .allocator_data = memory.ctx};
@@ -81,8 +91,10 @@ int sandd_endpoint_new(sandd_endpoint **out, const sandd_endpoint_config *config
   e->server = config->role == SANDD_ROLE_SERVER;
   take_numbers(e, config);
   sandd_arena_init(&e->arena, &e->allocator);
-  sandd_node *lists[] = {&e->all_sessions, &e->all_links, &e->ready, &e->notices, &e->probes, &e->away, &e->unconfirmed, &e->orphans};
-  for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) list_init(lists[i]);
+  sandd_node *lists[] = {&e->all_sessions, &e->all_links, &e->ready,       &e->notices,
+                         &e->probes,       &e->away,      &e->unconfirmed, &e->orphans};
+  for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+    list_init(lists[i]);
   e->random(e->random_ctx, (uint8_t *)&e->hash_seed, sizeof e->hash_seed);
   int error = SANDD_E_NOMEM;
   if (e->recv_budget < CHANNEL_MIN * e->limits.channels || e->ring_budget < CHANNEL_MIN * e->ring_count)
@@ -102,11 +114,13 @@ int sandd_endpoint_new(sandd_endpoint **out, const sandd_endpoint_config *config
 }
 
 void sandd_endpoint_free(sandd_endpoint *e) {
-  if (!e) return;
+  if (!e)
+    return;
   e->packet = NULL;
   LIST_EACH(&e->all_links, node) { /* without the farewells of sandd_link_free: nobody is there to hear them */
     sandd_link *link = SANDD_OF(node, sandd_link, all_node);
-    if (link->session && link->session->link == link) link->session->link = NULL;
+    if (link->session && link->session->link == link)
+      link->session->link = NULL;
     sandd_control_free(e, link->first);
     sandd_control_free(e, link->goodbye);
     sandd_message_free(e, link->hello ? &link->hello->base : NULL);
@@ -129,7 +143,8 @@ void sandd_endpoint_free(sandd_endpoint *e) {
       sandd_free(e, SANDD_OF(*slot, sandd_name, map_node));
       *slot = next;
     }
-    if (!e->names.slots) break;
+    if (!e->names.slots)
+      break;
   }
   sandd_map_free(&e->names, &e->allocator);
   sandd_map_free(&e->sessions, &e->allocator);
@@ -145,7 +160,8 @@ void sandd_endpoint_free(sandd_endpoint *e) {
 
 sandd_link *sandd_endpoint_next_ready(sandd_endpoint *endpoint) {
   sandd_node *node = list_first(&endpoint->ready);
-  if (!node) return NULL;
+  if (!node)
+    return NULL;
   list_remove(node);
   return SANDD_OF(node, sandd_link, ready_node);
 }
@@ -183,12 +199,15 @@ void sandd_endpoint_usage(const sandd_endpoint *endpoint, sandd_usage *usage) {
     usage->streams += session->n_streams;
     usage->control_bytes += session->unacked_bytes;
     usage->control_waiting += session->pending_bytes;
-    if (endpoint->server) add_budgets(usage, session->recv, session->rings);
+    if (endpoint->server)
+      add_budgets(usage, session->recv, session->rings);
     LIST_EACH(&session->stream_list, at) {
       const sandd_stream *stream = SANDD_OF(at, sandd_stream, session_node);
-      for (int c = 1; c < CHANNELS; c++) usage->recv_bytes += stream->in[c] ? stream->in[c]->bytes : 0;
+      for (int c = 1; c < CHANNELS; c++)
+        usage->recv_bytes += stream->in[c] ? stream->in[c]->bytes : 0;
     }
   }
-  if (!endpoint->server) add_budgets(usage, endpoint->recv, endpoint->rings);
+  if (!endpoint->server)
+    add_budgets(usage, endpoint->recv, endpoint->rings);
   usage->keep_bytes = endpoint->keep_used;
 }

@@ -5,7 +5,8 @@
 #include "session.h"
 
 static bool add_window(sandd_inbox *inbox, packet_writer *writer, uint64_t now_us) {
-  if (writer->cap - writer->len < 80) return false;
+  if (writer->cap - writer->len < 80)
+    return false;
   sandd_inbox_grant(inbox);
   Sandd__V1__Window window = SANDD__V1__WINDOW__INIT;
   window.channel = (Sandd__V1__ChannelId)inbox->channel;
@@ -16,7 +17,8 @@ static bool add_window(sandd_inbox *inbox, packet_writer *writer, uint64_t now_u
   frame.stream_id = inbox->stream->id;
   frame.body_case = SANDD__V1__FRAME__BODY_WINDOW;
   frame.window = &window;
-  if (!packet_add(writer, &frame)) return false;
+  if (!packet_add(writer, &frame))
+    return false;
   sandd_inbox_told(inbox, now_us);
   return true;
 }
@@ -39,7 +41,8 @@ static bool add_piece(sandd_cursor *cursor, const sandd_cursor_piece *piece, pac
     frame.body_case = SANDD__V1__FRAME__BODY_SKIP;
     frame.skip = &skip;
   }
-  if (!packet_add(writer, &frame)) return false;
+  if (!packet_add(writer, &frame))
+    return false;
   sandd_cursor_sent(cursor, piece);
   return true;
 }
@@ -50,20 +53,24 @@ static bool add_stream(sandd_stream *stream, packet_writer *writer, size_t soft,
   bool more = true;
   while (more && quantum && !*full) {
     more = false;
-    for (int c = 1; c < CHANNELS && quantum && !*full; c++) {
+    for (int k = 0, c = stream->turn; k < CHANNELS && quantum && !*full; k++, c = (c + 1) % CHANNELS) {
       sandd_cursor_piece piece;
-      if (!stream->out[c]) continue;
+      if (!stream->out[c])
+        continue;
       size_t room = packet_room(writer);
       if (!room || writer->len >= soft) {
         *full = true;
         return true;
       }
-      if (!sandd_cursor_peek(stream->out[c], quantum < room ? quantum : room, &piece)) continue;
+      if (!sandd_cursor_peek(stream->out[c], quantum < room ? quantum : room, &piece))
+        continue;
       if (!add_piece(stream->out[c], &piece, writer)) {
         *full = true;
         return true;
       }
-      if (piece.data) quantum -= piece.len;
+      if (piece.data)
+        quantum -= piece.len;
+      stream->turn = (uint8_t)((c + 1) % CHANNELS); /* one that fills its quantum does not silence the others */
       more = true;
     }
   }
@@ -77,8 +84,15 @@ void sandd_schedule_fill(sandd_session *session, packet_writer *writer, size_t s
   while (!full && (node = list_first(&session->ready))) {
     sandd_stream *stream = SANDD_OF(node, sandd_stream, ready_node);
     list_remove(node);
-    if (!sandd_stream_may_send(stream)) continue;
-    if (add_stream(stream, writer, soft, &full)) list_append(&session->ready, &stream->ready_node);
+    if (!sandd_stream_may_send(stream))
+      continue;
+    size_t before = writer->len;
+    if (!add_stream(stream, writer, soft, &full))
+      continue;
+    if (full && writer->len == before) /* it found no room: it is the first of the next packet */
+      list_insert(session->ready.next, &stream->ready_node);
+    else
+      list_append(&session->ready, &stream->ready_node);
   }
 }
 
@@ -88,7 +102,8 @@ bool sandd_schedule_pending(const sandd_session *session) {
 
 uint64_t sandd_schedule_deadline(const sandd_session *session) {
   sandd_node *node = list_first(&session->untold);
-  if (!node || !RULE(session->endpoint, WINDOW_TIMER)) return NEVER;
+  if (!node || !RULE(session->endpoint, WINDOW_TIMER))
+    return NEVER;
   return SANDD_OF(node, sandd_inbox, untold_node)->since + ACK_US;
 }
 

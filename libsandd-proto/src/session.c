@@ -69,7 +69,7 @@ void sandd_session_lose(sandd_session *session, int status, const char *text, ui
   while ((node = list_first(&session->stream_list))) sandd_stream_lost(SANDD_OF(node, sandd_stream, session_node), now_us);
   drop_controls(session, &session->unacked);
   drop_controls(session, &session->pending);
-  session->unacked_bytes = session->pending_bytes = session->n_urgent = 0;
+  session->unacked_bytes = session->pending_bytes = session->n_urgent = session->n_finals = 0;
   list_remove(&session->timer_node);
   if (endpoint->server) sandd_server_forget(session);
   if (endpoint->session == session) endpoint->session = NULL;

@@ -131,6 +131,7 @@ struct sandd_stream {
   uint64_t id;
   uint32_t waiting;     /* bytes of its control frames that have no number yet */
   uint8_t finished_out; /* bit per channel whose ChannelEnd was queued */
+  uint8_t turn;         /* the channel that the scheduler looks at first */
   uint8_t reads;        /* bit per channel that this side reads, or did */
   bool mine, mapped, sent_first, opened, answered, answer_in, end_out, end_in, reset_out, reset_in, lost, released, ended;
   int status;
@@ -170,6 +171,7 @@ struct sandd_session {
   sandd_node unacked, pending;
   uint64_t unacked_bytes, pending_bytes;
   size_t n_urgent; /* of pending: those that are not lazy */
+  size_t n_finals; /* of pending: Ends and Resets */
   sandd_map streams;
   sandd_node stream_list, due, untold, ready;
   size_t n_streams, n_mine, n_theirs;

@@ -57,8 +57,8 @@ int pair_endpoint(pair *p, int at, const char *daemon_id, sandd_endpoint **out) 
       .daemon_id = daemon_id,
       .instance_id = at == DAEMON ? "instance-1" : NULL,
       .os = "linux",
-      .labels = labels,
-      .n_labels = 1,
+      .labels = o->labels ? o->labels : labels,
+      .n_labels = o->labels ? o->n_labels : 1,
       .capabilities = capabilities,
       .n_capabilities = 2,
   };
@@ -90,7 +90,7 @@ void pair_free(pair *p) {
 }
 
 static void record(pair *p, int at, const sandd_event *event) {
-  ck_assert_uint_lt(p->n_events[at], 512);
+  ck_assert_uint_lt(p->n_events[at], EVENTS);
   recorded *r = &p->events[at][p->n_events[at]++];
   r->event = *event;
   r->event.frame = NULL;

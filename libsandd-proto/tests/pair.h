@@ -23,7 +23,7 @@
 #define CHANNEL(name) SANDD__V1__CHANNEL_ID__CHANNEL_ID_##name
 typedef Sandd__V1__Frame Frame;
 
-enum { SERVER, DAEMON };
+enum { SERVER, DAEMON, EVENTS = 4096 };
 
 /* An allocator that counts, and that fails once on demand. */
 typedef struct memory {
@@ -35,6 +35,8 @@ typedef struct memory {
 typedef struct options {
   sandd_limits limits[2];
   uint64_t heartbeat_us, session_retention_us, recv_budget, ring_budget, keep_budget, rings, window_bytes;
+  const sandd_label *labels; /* NULL: one of the fixture's */
+  size_t n_labels;
   bool apart; /* no connection yet */
 } options;
 
@@ -51,7 +53,7 @@ typedef struct pair {
   sandd_endpoint *endpoint[2];
   sandd_link *link[2];
   uint64_t now, random;
-  recorded events[2][512];
+  recorded events[2][EVENTS];
   size_t n_events[2];
   int feed_error[2]; /* the newest */
   uint64_t packets[2];

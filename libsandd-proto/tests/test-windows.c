@@ -158,6 +158,82 @@ START_TEST(bytes_after_the_channels_end_end_the_session) {
 }
 END_TEST
 
+START_TEST(small_stream_is_not_delayed_by_a_large_one) {
+  static uint8_t bytes[3 << 20], buf[1 << 20];
+  pair *p = pair_new(.window_bytes = 4 << 20);
+  sandd_stream *here[2], *there[2];
+  sandd_inbox *in[2];
+  sandd_ring *ring[2];
+  for (int i = 0; i < 2; i++) {
+    ck_assert_int_eq(sandd_inbox_new(&in[i], p->endpoint[SERVER], pair_session(p, SERVER), false), 0);
+    ck_assert_int_eq(sandd_ring_new(&ring[i], p->endpoint[DAEMON], NULL, NULL), 0);
+    ck_assert_int_eq(sandd_stream_new(&here[i], pair_session(p, SERVER)), 0);
+    int64_t grant = sandd_stream_read(here[i], CHANNEL(STDOUT), in[i], true, p->now);
+    ck_assert_int_eq(pair_open(p, here[i], "", grant), 0);
+    pair_pump(p);
+    there[i] = pair_event(p, DAEMON, SANDD_EVENT_STREAM_OPENED)->event.stream;
+    ck_assert_int_eq(sandd_stream_write(there[i], CHANNEL(STDOUT), ring[i], 0, (uint64_t)grant, SANDD_READER_HOLDS), 0);
+    ck_assert_int_eq(pair_answer(p, there[i]), 0);
+    pair_pump(p);
+  }
+  ck_assert_int_eq(sandd_ring_write(ring[0], bytes, sizeof bytes), sizeof bytes);
+  size_t first = pair_pull(p, DAEMON, buf, sizeof buf);
+  ck_assert_int_eq(pair_feed(p, SERVER, buf, first), 0);
+  ck_assert_int_eq(sandd_ring_write(ring[1], bytes, 100), 100);
+  for (int i = 0; i < 2; i++) { /* it is in the next packet or in the one after it */
+    size_t len = pair_pull(p, DAEMON, buf, sizeof buf);
+    ck_assert_uint_le(len, 2 * 65536 + 1000);
+    ck_assert_int_eq(pair_feed(p, SERVER, buf, len), 0);
+  }
+  ck_assert_uint_eq(sandd_inbox_bytes(in[1]), 100);
+  for (int i = 0; i < 2; i++) {
+    sandd_stream_release(here[i], p->now);
+    sandd_stream_release(there[i], p->now);
+    sandd_inbox_free(in[i]);
+    sandd_ring_free(ring[i]);
+  }
+  pair_free(p);
+}
+END_TEST
+
+START_TEST(channel_is_not_silenced_by_another_of_its_stream) {
+  static uint8_t bytes[3 << 20], buf[1 << 20];
+  pair *p = pair_new(.window_bytes = 4 << 20);
+  sandd_inbox *in[2];
+  sandd_ring *ring[2];
+  sandd_stream *there, *here;
+  ck_assert_int_eq(sandd_stream_new(&here, pair_session(p, SERVER)), 0);
+  int64_t grant = 0;
+  for (int i = 0; i < 2; i++) {
+    ck_assert_int_eq(sandd_inbox_new(&in[i], p->endpoint[SERVER], pair_session(p, SERVER), false), 0);
+    ck_assert_int_eq(sandd_ring_new(&ring[i], p->endpoint[DAEMON], NULL, NULL), 0);
+    grant = sandd_stream_read(here, CHANNEL(STDOUT) + i, in[i], true, p->now);
+  }
+  ck_assert_int_eq(pair_open(p, here, "", grant), 0);
+  pair_pump(p);
+  there = pair_event(p, DAEMON, SANDD_EVENT_STREAM_OPENED)->event.stream;
+  for (int i = 0; i < 2; i++)
+    ck_assert_int_eq(sandd_stream_write(there, CHANNEL(STDOUT) + i, ring[i], 0, (uint64_t)grant, SANDD_READER_HOLDS),
+                     0);
+  ck_assert_int_eq(pair_answer(p, there), 0);
+  pair_pump(p);
+  ck_assert_int_eq(sandd_ring_write(ring[0], bytes, sizeof bytes), sizeof bytes);
+  ck_assert_int_eq(sandd_ring_write(ring[1], bytes, 100), 100);
+  for (int i = 0; i < 2; i++) {
+    size_t len = pair_pull(p, DAEMON, buf, sizeof buf);
+    ck_assert_int_eq(pair_feed(p, SERVER, buf, len), 0);
+  }
+  ck_assert_uint_eq(sandd_inbox_bytes(in[1]), 100);
+  sandd_stream_release(here, p->now);
+  sandd_stream_release(there, p->now);
+  for (int i = 0; i < 2; i++) {
+    sandd_inbox_free(in[i]);
+    sandd_ring_free(ring[i]);
+  }
+  pair_free(p);
+}
+END_TEST
+
 Suite *suite(void) {
   Suite *s = suite_create("windows");
   TCase *t = tcase_create("windows");
@@ -168,6 +244,8 @@ Suite *suite(void) {
   tcase_add_test(t, status_that_is_missing_or_unknown_is_no_success);
   tcase_add_test(t, channel_end_below_what_was_received_ends_the_session);
   tcase_add_test(t, bytes_after_the_channels_end_end_the_session);
+  tcase_add_test(t, small_stream_is_not_delayed_by_a_large_one);
+  tcase_add_test(t, channel_is_not_silenced_by_another_of_its_stream);
   suite_add_tcase(s, t);
   return s;
 }
