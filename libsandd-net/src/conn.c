@@ -17,6 +17,7 @@ sandd_conn *conn_new(sandd_net *net, const sandd_conn_handler *handler, void *us
   conn->user = user;
   conn->max_message = max_message;
   list_init(&conn->timed);
+  list_init(&conn->woken);
   list_add(&net->conns, &conn->node);
   return conn;
 }
@@ -26,6 +27,7 @@ void conn_free(sandd_conn *conn) {
     conn_deadline(conn, 0);
   }
   list_remove(&conn->node);
+  list_remove(&conn->woken);
   if (conn->listener) {
     listener_unref(conn->listener);
   }
@@ -77,11 +79,13 @@ void conn_opened(sandd_conn *conn) {
   conn->phase = CONN_OPEN;
   conn->opened = true;
   conn_deadline(conn, 0);
+  bool woken_early = conn->wake_pending;
+  conn->wake_pending = false;
   if (conn->handler->opened) {
     conn->handler->opened(conn, conn->user);
   }
-  if (conn->wake_pending && conn->wsi) {
-    lws_callback_on_writable(conn->wsi);
+  if (woken_early) {
+    sandd_conn_wake(conn);
   }
 }
 
@@ -254,8 +258,40 @@ static int send_pulled(sandd_conn *conn) {
     }
     budget -= n;
   }
+  conn->full = true;
   lws_callback_on_writable(conn->wsi);
   return 0;
+}
+
+static void flush_one(sandd_conn *conn) {
+  conn->wake_pending = false;
+  if (conn->phase != CONN_OPEN || !conn->wsi) {
+    return;
+  }
+  if (conn->full || lws_partial_buffered(conn->wsi)) {
+    lws_callback_on_writable(conn->wsi);
+  } else if (send_pulled(conn)) {
+    conn_kill_wsi(conn);
+  }
+}
+
+/* Writes at once what woken connections have to say, without a turn of the loop that only asks whether they may. A socket
+ * that turns out to be full goes on by its writeable callback. */
+void conn_flush_woken(sandd_net *net) {
+  uv_prepare_stop(&net->prepare);
+  for (int left = MOST_FLUSHED; left && !list_empty(&net->woken); left--) {
+    sandd_conn *conn = LIST_ENTRY(net->woken.next, sandd_conn, woken);
+    list_remove(&conn->woken);
+    flush_one(conn);
+  }
+  while (!list_empty(&net->woken)) { /* connections that keep waking each other wait for the next turn */
+    sandd_conn *conn = LIST_ENTRY(net->woken.next, sandd_conn, woken);
+    list_remove(&conn->woken);
+    conn->wake_pending = false;
+    if (conn->phase == CONN_OPEN && conn->wsi) {
+      lws_callback_on_writable(conn->wsi);
+    }
+  }
 }
 
 int conn_writeable(sandd_conn *conn) {
@@ -263,7 +299,7 @@ int conn_writeable(sandd_conn *conn) {
     return -1;
   }
   if (conn->phase == CONN_OPEN) {
-    conn->wake_pending = false;
+    conn->full = false;
     if (send_pulled(conn)) {
       return -1;
     }
@@ -346,7 +382,8 @@ void sandd_conn_wake(sandd_conn *conn) {
   if (conn->phase == CONN_OPEN && conn->wsi) {
     if (!conn->wake_pending) {
       conn->wake_pending = true;
-      lws_callback_on_writable(conn->wsi);
+      list_add(&conn->net->woken, &conn->woken);
+      net_flush_soon(conn->net);
     }
   } else {
     conn->wake_pending = true;

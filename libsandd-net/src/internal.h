@@ -21,6 +21,7 @@
 #define MAX_REASON       120
 #define CLOSE_TIMEOUT_MS 5000
 #define PULL_BUDGET      (256 * 1024)
+#define MOST_FLUSHED     4096 /* connections in one go */
 #define UNSENT_LOW_WATER (128 * 1024)
 #define TEXT_SIZE        256
 
@@ -80,6 +81,7 @@ struct sandd_net {
   uv_loop_t loop;
   uv_async_t stop_async;
   uv_timer_t timer;
+  uv_prepare_t prepare; /* runs while conns are woken: they are pulled before the loop waits */
   void (*log)(void *user, int level, const char *text);
   void *log_user;
   unsigned fd_limit;
@@ -95,6 +97,7 @@ struct sandd_net {
   list conns;
   list listeners;
   list timed;           /* conns with a deadline */
+  list woken;           /* conns that have something to say */
   sandd_conn *adopting; /* while libwebsockets makes a wsi for it */
 };
 
@@ -136,6 +139,7 @@ typedef struct lookup lookup;
 struct sandd_conn {
   list node;
   list timed;
+  list woken;
   sandd_net *net;
   struct lws *wsi;
   const sandd_conn_handler *handler; /* the listener's or the dial's */
@@ -153,6 +157,7 @@ struct sandd_conn {
   char *reason;     /* of the Close frame to be sent */
   bool in_lws_call; /* within connect or adopt, whose return tells what became of the wsi */
   bool opened, wake_pending, close_sent, close_answered, closed_by_peer, aborted, had_message, leaving;
+  bool full; /* the socket took all it could: its writeable callback goes on */
   char peer[56];
 };
 
@@ -175,6 +180,9 @@ struct dial {
   unsigned timeout_ms;
   char tls_text[TEXT_SIZE];
 };
+
+/* net.c */
+void net_flush_soon(sandd_net *net); /* conn_flush_woken, before the loop waits */
 
 /* log.c */
 void net_log(const sandd_net *net, int level, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -201,6 +209,7 @@ void conn_deadline(sandd_conn *conn, uint64_t ms);             /* 0: none */
 void conn_opened(sandd_conn *conn);
 int conn_receive(sandd_conn *conn, const uint8_t *data, size_t len);
 int conn_writeable(sandd_conn *conn);
+void conn_flush_woken(sandd_net *net);
 int conn_peer_close(sandd_conn *conn, const uint8_t *payload, size_t len);
 void conn_destroyed(sandd_conn *conn); /* its wsi is gone */
 void conn_kill_wsi(sandd_conn *conn);

@@ -52,6 +52,16 @@ void net_schedule(sandd_net *net) {
   }
 }
 
+static void on_prepare(uv_prepare_t *prepare) {
+  conn_flush_woken(prepare->data);
+}
+
+void net_flush_soon(sandd_net *net) {
+  if (!uv_is_closing((uv_handle_t *)&net->prepare)) {
+    uv_prepare_start(&net->prepare, on_prepare);
+  }
+}
+
 int sandd_net_new(sandd_net **out, const sandd_net_config *config) {
   sandd_net_config c = {0};
   if (!out || (config && config->size < sizeof(size_t))) {
@@ -73,6 +83,7 @@ int sandd_net_new(sandd_net **out, const sandd_net_config *config) {
   list_init(&net->conns);
   list_init(&net->listeners);
   list_init(&net->timed);
+  list_init(&net->woken);
   net->pull_buf = malloc(LWS_PRE + net->max_pull);
   if (!net->pull_buf) {
     free(net);
@@ -92,6 +103,8 @@ int sandd_net_new(sandd_net **out, const sandd_net_config *config) {
   net->stop_async.data = net;
   uv_timer_init(&net->loop, &net->timer);
   net->timer.data = net;
+  uv_prepare_init(&net->loop, &net->prepare);
+  net->prepare.data = net;
   *out = net;
   return SANDD_NET_OK;
 }
@@ -160,6 +173,7 @@ void sandd_net_free(sandd_net *net) {
   }
   uv_close((uv_handle_t *)&net->stop_async, NULL);
   uv_close((uv_handle_t *)&net->timer, NULL);
+  uv_close((uv_handle_t *)&net->prepare, NULL);
   backend_free(net);
   net_drain(net);
   if (uv_loop_close(&net->loop)) {
