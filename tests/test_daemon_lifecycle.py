@@ -50,6 +50,8 @@ def test_exec_raises_session_lost_with_what_came(server: sandd.Server, daemon: L
     caller = threading.Thread(target=call)
     caller.start()
     until((tmp_path / "begun").exists, "it runs")
+    # Control frames come in order: when this one is answered, the start of the other is known, too.
+    server.exec(daemon.id, "true")
     daemon.kill()
     daemon.process = daemon._start()
     caller.join(30)

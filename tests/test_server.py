@@ -300,3 +300,28 @@ def test_the_logger_speaks_and_nothing_is_printed(
             until(lambda: daemon.id in caplog.text, "the daemon is in the log")
     logging.getLogger("sandd").setLevel(logging.NOTSET)
     assert capfd.readouterr() == ("", "")
+
+
+# Neither closed nor waited for.
+EXIT = """
+import threading, sandd
+from sandd.testing import local_daemon
+server = sandd.Server("127.0.0.1", 0)
+daemon = local_daemon(server)
+process = server.popen(daemon.id, "sleep 1000")
+threading.Thread(target=lambda: server.exec(daemon.id, "sleep 1000"), daemon=True).start()
+threading.Thread(target=lambda: process.stdout.read(), daemon=True).start()
+server.on_disconnect(print)
+while server.get_stats()["streams"] < 2:
+    pass
+daemon.process.terminate()
+raise SystemExit(7)
+"""
+
+
+def test_the_interpreter_may_end_at_any_moment() -> None:
+    begin = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", EXIT], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 7, done.stderr
+    assert "Fatal" not in done.stderr
+    assert time.monotonic() - begin < 20
