@@ -9,7 +9,7 @@
 /* How long the pipe of an exited process may stay empty before we stop listening to what it left behind. */
 #define DRAIN_US 2000000
 /* Reads of one output before others get their turn. */
-#define READS_PER_TURN 16
+#define READS_PER_TURN 8
 
 typedef enum phase { READING = 0, TAIL, ENDED } phase;
 
@@ -146,7 +146,8 @@ static bool store(sandd_exec_output *output, size_t len) {
   return stored == len || sandd_ring_skip(output->ring, len - stored) == 0;
 }
 
-/* Reads once. Returns true if there may be more. */
+/* Reads once. Returns true if there may be more: before the exit only after a read that filled the buffer, as asking again
+ * would mostly find nothing, and the loop asks anyway. */
 static bool read_once(sandd_exec_output *output, uint64_t now_us) {
   size_t want = wanted(output);
   if (want == 0) {
@@ -160,7 +161,7 @@ static bool read_once(sandd_exec_output *output, uint64_t now_us) {
     output->empty = false;
     output->moved_us = now_us;
     if (store(output, got)) {
-      return true;
+      return got == want || output->exited;
     }
     end_reading(output, true, now_us);
     return false;
@@ -183,8 +184,7 @@ static void read_many(sandd_exec_output *output, int reads) {
 static void on_ready(sandd_pipe *pipe, void *data) {
   (void)pipe;
   sandd_exec_output *output = data;
-  // before the exit one read does: asking again would mostly find nothing, and the loop asks anyway
-  read_many(output, output->exited ? READS_PER_TURN : 1);
+  read_many(output, READS_PER_TURN);
   output->config.moved(output->config.owner);
 }
 

@@ -128,6 +128,7 @@ int main(int argc, char **argv) {
   if (code >= 0)
     return code;
   uint64_t done = 0, seed = o.seed, bad = 0;
+  setvbuf(stdout, NULL, _IOLBF, 0);
   while (done < o.cuts) {
     uint64_t cuts = SMALLER(o.per, o.cuts - done);
     world_run(&w, seed, cuts, o.rules_off, o.trace);

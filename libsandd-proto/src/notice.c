@@ -33,6 +33,7 @@ static void session_event(sandd_endpoint *endpoint, sandd_session *session, sand
     event->type = SANDD_EVENT_SESSION_LOST;
     event->status = session->lost_status;
     event->text = session->lost_text ? session->lost_text : "";
+    event->retry_after_us = session->lost_retry_us;
     endpoint->dying = session;
   }
 }

@@ -61,7 +61,10 @@ static void on_goodbye(sandd_link *link, const Sandd__V1__Goodbye *goodbye, uint
     return;
   }
   if (!link->endpoint->server) sandd_daemon_goodbye(link, goodbye, now_us);
-  if (session && session->link == link) sandd_session_lose(session, code, text, now_us);
+  if (session && session->link == link) {
+    session->lost_retry_us = link->retry_after_us;
+    sandd_session_lose(session, code, text, now_us);
+  }
   sandd_link_drop(link, code, 1000, "goodbye", now_us);
 }
 

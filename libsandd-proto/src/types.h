@@ -167,6 +167,7 @@ struct sandd_session {
   bool confirmed, told_up, resumed, lost;
   int lost_status;
   char *lost_text;
+  uint64_t lost_retry_us; /* the hint of the Goodbye that ended it */
   uint64_t out_seq, acked, in_seq;
   sandd_node unacked, pending;
   uint64_t unacked_bytes, pending_bytes;

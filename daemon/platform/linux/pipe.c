@@ -2,10 +2,13 @@
 #include "daemon/platform/pipe.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "daemon/platform/linux/internal.h"
+
+enum { USUAL_SIZE = 65536, BUSY_SIZE = 1 << 20 };
 
 struct sandd_pipe {
   uv_poll_t poll;
@@ -13,6 +16,7 @@ struct sandd_pipe {
   int fd;
   int events; // UV_READABLE or UV_WRITABLE
   bool polled, active;
+  bool busy; // it was seen full, and has a larger buffer since
   sandd_pipe_ready_cb cb;
   void *data;
 };
@@ -36,6 +40,10 @@ int sandd_pipe_read(sandd_pipe *pipe, void *buf, size_t cap, size_t *got) {
   while (n < 0 && errno == EINTR);
   if (n > 0) {
     *got = (size_t)n;
+    if ((size_t)n >= USUAL_SIZE && !pipe->busy) {
+      pipe->busy = true;
+      fcntl(pipe->fd, F_SETPIPE_SZ, BUSY_SIZE); // fewer task switches for bulk; may be refused
+    }
     return 0;
   }
   if (n == 0 || errno == EIO) // a terminal whose last holder is gone says EIO

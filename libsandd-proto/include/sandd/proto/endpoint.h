@@ -96,7 +96,8 @@ typedef enum sandd_event_type {
   /* Its connection is gone; the session waits for the next one. */
   SANDD_EVENT_SESSION_AWAY,
   /* The session is over. Every stream of it that had not ended got STREAM_ENDED(SESSION_LOST) before. The session
-   * pointer dies with the next call of sandd_endpoint_next_event. status says why. */
+   * pointer dies with the next call of sandd_endpoint_next_event. status says why; retry_after_us is the hint of a
+   * Goodbye. */
   SANDD_EVENT_SESSION_LOST,
   /* Server: a link was refused or closed before it had a session; daemon: the server said Goodbye, or the opening
    * failed. status and retry_after_us are set; daemon: dial again after the back-off unless status is UNAUTHENTICATED
