@@ -24,6 +24,8 @@ _LEVELS = {
     lib.SANDD_LOG_TRACE: logging.DEBUG - 5,
 }
 _LINE = 4096
+# A callback that never returns must not hold close() for ever.
+_PATIENCE = 5.0
 
 
 class Dispatcher:
@@ -48,7 +50,7 @@ class Dispatcher:
         """Ends the thread, when it has told what there was, and waits for it; not when it is itself that calls."""
         os.close(self._wake_write)
         if threading.current_thread() is not self._thread:
-            self._thread.join()
+            self._thread.join(_PATIENCE)
 
     def forget(self) -> None:
         """After a fork, in the child, where the thread is not."""

@@ -265,8 +265,7 @@ class Server:
             except errors.ServerClosed:
                 raise
             except errors.SanddError as error:
-                late = isinstance(error, errors.CommandTimeout)
-                return CommandResult("", str(error), -1, 0, timed_out=late)
+                return CommandResult("", str(error), -1, 0)
 
         daemons = self.list_daemons(labels)
         return dict(zip((daemon.id for daemon in daemons), await asyncio.gather(*map(one, daemons))))

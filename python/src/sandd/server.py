@@ -255,7 +255,6 @@ class Server:
         """
         results: dict[str, CommandResult] = {}
         running: dict[str, Exec] = {}
-        deadline = None
         try:
             for daemon in self.list_daemons(labels):
                 spec = Spec(daemon.id, command)
@@ -270,7 +269,7 @@ class Server:
                 except errors.SanddError as error:
                     results[daemon.id] = CommandResult("", str(error), -1, 0)
             for daemon_id, command_of_it in running.items():
-                command_of_it.wait(ENDED, deadline)
+                command_of_it.wait(ENDED, None)
                 results[daemon_id] = self._broadcast_result(command_of_it)
         finally:
             for command_of_it in running.values():
@@ -282,7 +281,7 @@ class Server:
         try:
             return running.finish(running.result())
         except errors.SanddError as error:
-            return CommandResult("", str(error), -1, 0, timed_out=isinstance(error, errors.CommandTimeout))
+            return CommandResult("", str(error), -1, 0)
 
     # -- daemons -------------------------------------------------------------------------------------------------------
 
