@@ -314,7 +314,7 @@ static int make_parts(sandd_daemon *daemon) {
   if (!error) {
     error = sandd_carrier_new(&daemon->carrier, &carrier);
   }
-  sandd_spawner_config spawner = {.size = sizeof(spawner), .loop = daemon->loop};
+  sandd_spawner_config spawner = {.size = sizeof(spawner), .loop = daemon->loop, .adopt = true};
   if (!error && sandd_spawner_new(&daemon->spawner, &spawner) != 0) {
     error = SANDD_E_SYSTEM;
   }
