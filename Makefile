@@ -99,7 +99,7 @@ sim-mutants: build ## One protocol rule after the other turned off: the simulato
 .PHONY: bench bench-exec
 bench: bench-exec ## Every benchmark
 bench-exec: venv ## Exec against local subprocess, as ratios
-	@$(PYTHON) bench/exec.py $(ARGS)
+	@$(PYTHON) bench/bench_exec.py $(ARGS)
 
 # -- gates ------------------------------------------------------------------------------------------------------------
 
@@ -116,6 +116,7 @@ fmt: $(VENV)/.check-deps ## Format C and Python sources
 gen: $(VENV)/.check-deps $(VENV)/.test-deps ## Generate gen/ and docs/status-codes.md from the schema
 	@tools/setup gen
 	@$(PYTHON) tools/gen
+	@$(PYTHON) python/scripts/gen_status.py
 
 .PHONY: schema-accept
 schema-accept: $(VENV)/.check-deps $(VENV)/.test-deps ## Let the released schema grow by what proto/ adds

@@ -71,6 +71,7 @@ void sandd_arena_reset(sandd_arena *arena, size_t limit) {
 
 void sandd_arena_free(sandd_arena *arena) {
   sandd_arena_reset(arena, 0);
-  if (arena->blocks) arena->memory->free(arena->memory->ctx, arena->blocks);
+  if (arena->blocks)
+    arena->memory->free(arena->memory->ctx, arena->blocks);
   arena->blocks = NULL;
 }

@@ -3,7 +3,8 @@
 
 sandd_budget *sandd_budget_new(sandd_endpoint *endpoint, uint64_t total, uint64_t channels) {
   sandd_budget *budget = sandd_alloc(endpoint, sizeof *budget);
-  if (!budget) return NULL;
+  if (!budget)
+    return NULL;
   budget->refs = 1;
   budget->allocator = &endpoint->allocator;
   budget->total = total;
@@ -13,11 +14,13 @@ sandd_budget *sandd_budget_new(sandd_endpoint *endpoint, uint64_t total, uint64_
 }
 
 void sandd_budget_drop(sandd_budget *budget) {
-  if (budget && --budget->refs == 0) budget->allocator->free(budget->allocator->ctx, budget);
+  if (budget && --budget->refs == 0)
+    budget->allocator->free(budget->allocator->ctx, budget);
 }
 
 bool sandd_budget_join(sandd_budget *budget) {
-  if (budget->channels_used >= budget->channels) return false;
+  if (budget->channels_used >= budget->channels)
+    return false;
   budget->channels_used++;
   budget->refs++;
   return true;

@@ -21,9 +21,10 @@ typedef struct packet_writer {
   unsigned frames;
 } packet_writer;
 void packet_begin(packet_writer *writer, uint8_t *buf, size_t cap, uint64_t ack);
-bool packet_add(packet_writer *writer, const Frame *frame);             /* false: no room */
-bool packet_add_control(packet_writer *writer, const sandd_control *control); /* with its seq in front; false: no room */
-size_t packet_room(const packet_writer *writer);                        /* for the payload of one Data frame */
+bool packet_add(packet_writer *writer, const Frame *frame); /* false: no room */
+bool packet_add_control(packet_writer *writer,
+                        const sandd_control *control); /* with its seq in front; false: no room */
+size_t packet_room(const packet_writer *writer);       /* for the payload of one Data frame */
 
 /* Encodes a frame without its seq. spare may be NULL; it is used when there is no memory and the frame fits.
  * NULL when there is no memory. */

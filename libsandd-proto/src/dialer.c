@@ -26,13 +26,15 @@ bool sandd_daemon_hello(sandd_link *link) {
   frame.body_case = B(HELLO);
   frame.hello = &hello;
   link->first = sandd_control_new(endpoint, &frame);
-  if (!link->first) return false;
+  if (!link->first)
+    return false;
   endpoint->attempt++;
   return true;
 }
 
 static bool take_secret(sandd_session *session, const ProtobufCBinaryData *secret) {
-  if (secret->len < 16 || secret->len > sizeof session->secret) return false;
+  if (secret->len < 16 || secret->len > sizeof session->secret)
+    return false;
   memcpy(session->secret, secret->data, secret->len);
   session->secret_len = secret->len;
   return true;
@@ -41,13 +43,17 @@ static bool take_secret(sandd_session *session, const ProtobufCBinaryData *secre
 static bool take_terms(sandd_session *session, const Sandd__V1__Welcome *welcome) {
   sandd_endpoint *endpoint = session->endpoint;
   Sandd__V1__Welcome *copy = (Sandd__V1__Welcome *)sandd_message_copy(endpoint, &welcome->base);
-  if (!copy) return false;
-  if (copy->secret.len) memset(copy->secret.data, 0, copy->secret.len);
+  if (!copy)
+    return false;
+  if (copy->secret.len)
+    memset(copy->secret.data, 0, copy->secret.len);
   sandd_message_free(endpoint, session->welcome ? &session->welcome->base : NULL);
   session->welcome = copy;
   sandd_limits_read(&session->peer, welcome->limits);
-  session->heartbeat_us = welcome->heartbeat_interval_ns > 0 ? (uint64_t)welcome->heartbeat_interval_ns / 1000 : 10 * SECOND;
-  if (session->heartbeat_us < MS) session->heartbeat_us = MS;
+  session->heartbeat_us =
+      welcome->heartbeat_interval_ns > 0 ? (uint64_t)welcome->heartbeat_interval_ns / 1000 : 10 * SECOND;
+  if (session->heartbeat_us < MS)
+    session->heartbeat_us = MS;
   session->retention_us =
       welcome->session_retention_ns > 0 ? (uint64_t)welcome->session_retention_ns / 1000 : 600 * SECOND;
   return true;
@@ -90,12 +96,14 @@ static void resumed(sandd_link *link, const Sandd__V1__Welcome *welcome, uint64_
 static void begun(sandd_link *link, const Sandd__V1__Welcome *welcome, uint64_t now_us) {
   sandd_endpoint *endpoint = link->endpoint;
   if (welcome->session_id.len < 16 || welcome->session_id.len > sizeof endpoint->session->id || welcome->last_seq) {
-    sandd_link_violation(link, STATUS(PROTOCOL_ERROR), "Welcome has a session id of a wrong length or a last seq", now_us);
+    sandd_link_violation(link, STATUS(PROTOCOL_ERROR), "Welcome has a session id of a wrong length or a last seq",
+                         now_us);
     return;
   }
   sandd_session *session = sandd_session_new(endpoint, now_us);
   if (!session || !take_terms(session, welcome)) {
-    if (session) sandd_session_free(session);
+    if (session)
+      sandd_session_free(session);
     no_memory(link, now_us);
     return;
   }
@@ -105,7 +113,8 @@ static void begun(sandd_link *link, const Sandd__V1__Welcome *welcome, uint64_t 
     return;
   }
   if (endpoint->session)
-    sandd_session_lose(endpoint->session, STATUS(SESSION_LOST), "the server does not know the session any more", now_us);
+    sandd_session_lose(endpoint->session, STATUS(SESSION_LOST), "the server does not know the session any more",
+                       now_us);
   memcpy(session->id, welcome->session_id.data, welcome->session_id.len);
   session->id_len = welcome->session_id.len;
   session->confirmed = true;
@@ -123,7 +132,8 @@ void sandd_daemon_welcome(sandd_link *link, const Sandd__V1__Welcome *welcome, u
     resumed(link, welcome, now_us);
   else
     begun(link, welcome, now_us);
-  if (link->state == LINK_UP) sandd_link_beat(link, now_us); /* the frame that confirms */
+  if (link->state == LINK_UP)
+    sandd_link_beat(link, now_us); /* the frame that confirms */
 }
 
 /* A clone can't take the original's place: it becomes somebody else, recognisably. */
@@ -141,9 +151,11 @@ static bool new_identity(sandd_endpoint *endpoint) {
   memcpy(id, endpoint->daemon_id, base);
   if (RULE(endpoint, CLONE_NEW_ID)) {
     id[base] = '+';
-    for (int i = 0; i < 4; i++) id[base + 1 + (size_t)i] = hex[bytes[i / 2] >> (i % 2 ? 0 : 4) & 15];
+    for (int i = 0; i < 4; i++)
+      id[base + 1 + (size_t)i] = hex[bytes[i / 2] >> (i % 2 ? 0 : 4) & 15];
   }
-  for (int i = 0; i < 32; i++) instance[i] = hex[bytes[2 + i / 2] >> (i % 2 ? 0 : 4) & 15];
+  for (int i = 0; i < 32; i++)
+    instance[i] = hex[bytes[2 + i / 2] >> (i % 2 ? 0 : 4) & 15];
   sandd_free(endpoint, endpoint->daemon_id);
   sandd_free(endpoint, endpoint->instance_id);
   endpoint->daemon_id = id;

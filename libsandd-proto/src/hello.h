@@ -5,8 +5,8 @@
 #include "types.h"
 
 /* What Hello and Welcome have in common. */
-void sandd_limits_fill(sandd_limits *limits);                                        /* zeros become defaults */
-void sandd_limits_read(sandd_limits *out, const Sandd__V1__Limits *limits);          /* what the peer announced */
+void sandd_limits_fill(sandd_limits *limits);                               /* zeros become defaults */
+void sandd_limits_read(sandd_limits *out, const Sandd__V1__Limits *limits); /* what the peer announced */
 void sandd_limits_write(Sandd__V1__Limits *out, const sandd_limits *limits);
 /* A sentence when Hello's own fields break the schema, else NULL. */
 const char *sandd_hello_check(const Hello *hello);

@@ -6,11 +6,12 @@
 #include "session.h"
 
 #define WINDOW_STEP (256u * 1024)
-#define GROWTH 32 /* a window grows to so many times its first size */
+#define GROWTH      32 /* a window grows to so many times its first size */
 
 int sandd_inbox_new(sandd_inbox **out, sandd_endpoint *endpoint, sandd_session *session, bool persistent) {
   sandd_inbox *inbox = sandd_alloc(endpoint, sizeof *inbox);
-  if (!inbox) return SANDD_E_NOMEM;
+  if (!inbox)
+    return SANDD_E_NOMEM;
   inbox->budget = session ? session->recv : endpoint->recv;
   if (!inbox->budget || !sandd_budget_join(inbox->budget)) {
     sandd_free(endpoint, inbox);
@@ -46,7 +47,8 @@ static void recharge(sandd_inbox *inbox) {
 }
 
 void sandd_inbox_free(sandd_inbox *inbox) {
-  if (!inbox) return;
+  if (!inbox)
+    return;
   sandd_inbox_detach(inbox, true);
   inbox->open = false;
   drop_segments(inbox);
@@ -76,8 +78,10 @@ uint64_t sandd_inbox_bytes(const sandd_inbox *inbox) {
 }
 
 bool sandd_inbox_final(const sandd_inbox *inbox, uint64_t *final, bool *drain_limit) {
-  if (final) *final = inbox->final;
-  if (drain_limit) *drain_limit = inbox->drain_limit;
+  if (final)
+    *final = inbox->final;
+  if (drain_limit)
+    *drain_limit = inbox->drain_limit;
   return inbox->has_final;
 }
 
@@ -86,8 +90,10 @@ bool sandd_inbox_complete(const sandd_inbox *inbox) {
 }
 
 void sandd_inbox_attach(sandd_inbox *inbox, sandd_stream *stream, int channel, bool known, uint64_t now_us) {
-  if (inbox->stream) sandd_inbox_detach(inbox, false);
-  if (!sandd_inbox_complete(inbox)) inbox->has_final = false; /* an end whose bytes never came is the new writer's to say */
+  if (inbox->stream)
+    sandd_inbox_detach(inbox, false);
+  if (!sandd_inbox_complete(inbox))
+    inbox->has_final = false; /* an end whose bytes never came is the new writer's to say */
   inbox->stream = stream;
   inbox->channel = channel;
   inbox->known = known;
@@ -105,25 +111,30 @@ void sandd_inbox_attach(sandd_inbox *inbox, sandd_stream *stream, int channel, b
 }
 
 void sandd_inbox_detach(sandd_inbox *inbox, bool clear) {
-  if (inbox->stream) inbox->stream->in[inbox->channel] = NULL;
+  if (inbox->stream)
+    inbox->stream->in[inbox->channel] = NULL;
   inbox->stream = NULL;
   inbox->need = false;
   inbox->since = 0;
   list_remove(&inbox->due_node);
   list_remove(&inbox->untold_node);
-  if (inbox->persistent) return;
+  if (inbox->persistent)
+    return;
   inbox->open = false;
-  if (clear) drop_segments(inbox);
+  if (clear)
+    drop_segments(inbox);
   recharge(inbox);
 }
 
 void sandd_inbox_start(sandd_inbox *inbox, uint64_t offset) {
-  if (inbox->known) return;
+  if (inbox->known)
+    return;
   inbox->known = true;
   inbox->next = inbox->consumed = inbox->told_consumed = offset;
   inbox->limit += offset;
   inbox->told_limit = inbox->limit;
-  if (inbox->need) sandd_inbox_due(inbox);
+  if (inbox->need)
+    sandd_inbox_due(inbox);
 }
 
 void sandd_inbox_grant(sandd_inbox *inbox) {
@@ -136,17 +147,22 @@ void sandd_inbox_grant(sandd_inbox *inbox) {
     share = budget->total > budget->used ? budget->total - budget->used : 0;
   sandd_budget_charge(budget, 0, committed);
   uint64_t limit = inbox->consumed + CHANNEL_MIN + (inbox->want < share ? inbox->want : share);
-  if (limit > OFFSET_MAX) limit = OFFSET_MAX;
-  if (limit > inbox->limit) inbox->limit = limit;
+  if (limit > OFFSET_MAX)
+    limit = OFFSET_MAX;
+  if (limit > inbox->limit)
+    inbox->limit = limit;
   recharge(inbox);
 }
 
 void sandd_inbox_due(sandd_inbox *inbox) {
   sandd_stream *stream = inbox->stream;
   inbox->need = true;
-  if (!stream || !stream->session || !sandd_stream_may_send(stream)) return;
-  if (!inbox->known && RULE(inbox->endpoint, START_KNOWN)) return;
-  if (!list_linked(&inbox->due_node)) list_append(&stream->session->due, &inbox->due_node);
+  if (!stream || !stream->session || !sandd_stream_may_send(stream))
+    return;
+  if (!inbox->known && RULE(inbox->endpoint, START_KNOWN))
+    return;
+  if (!list_linked(&inbox->due_node))
+    list_append(&stream->session->due, &inbox->due_node);
   sandd_link_mark(stream->session->link);
 }
 
@@ -174,10 +190,12 @@ static void advance(sandd_inbox *inbox, uint64_t consumed, uint64_t now_us) {
   inbox->consumed = consumed;
   recharge(inbox);
   sandd_stream *stream = inbox->stream;
-  if (!stream || !stream->session || inbox->need || stream->end_out) return;
+  if (!stream || !stream->session || inbox->need || stream->end_out)
+    return;
   uint64_t window = inbox->told_limit > inbox->told_consumed ? inbox->told_limit - inbox->told_consumed : 0;
   uint64_t step = window > CHANNEL_MIN ? window / 2 : CHANNEL_MIN / 2;
-  if (step > WINDOW_STEP) step = WINDOW_STEP;
+  if (step > WINDOW_STEP)
+    step = WINDOW_STEP;
   if (inbox->consumed - inbox->told_consumed >= step) {
     sandd_inbox_due(inbox);
   } else if (inbox->consumed > inbox->told_consumed && !list_linked(&inbox->untold_node)) {
@@ -194,7 +212,8 @@ static sandd_segment *tail_segment(sandd_inbox *inbox) {
 
 static sandd_segment *new_segment(sandd_inbox *inbox, size_t cap) {
   sandd_segment *segment = sandd_alloc(inbox->endpoint, sizeof *segment);
-  if (!segment) return NULL;
+  if (!segment)
+    return NULL;
   if (cap && !(segment->data = inbox->endpoint->allocator.alloc(inbox->endpoint->allocator.ctx, cap))) {
     sandd_free(inbox->endpoint, segment);
     return NULL;
@@ -207,12 +226,18 @@ static sandd_segment *new_segment(sandd_inbox *inbox, size_t cap) {
 
 const char *sandd_inbox_data(sandd_inbox *inbox, uint64_t offset, const uint8_t *data, size_t len, uint64_t now_us,
                              bool *no_memory) {
-  if (!len) return "empty Data";
-  if (offset > OFFSET_MAX || len > OFFSET_MAX - offset) return "Data above offset 2^62";
-  if (offset > inbox->next) return "a gap before Data";
-  if (offset + len > inbox->limit) return "Data beyond the granted limit";
-  if (inbox->has_final && offset + len > inbox->final) return "Data after ChannelEnd";
-  if (offset + len <= inbox->next && RULE(inbox->endpoint, OVERLAP_TRIM)) return NULL;
+  if (!len)
+    return "empty Data";
+  if (offset > OFFSET_MAX || len > OFFSET_MAX - offset)
+    return "Data above offset 2^62";
+  if (offset > inbox->next)
+    return "a gap before Data";
+  if (offset + len > inbox->limit)
+    return "Data beyond the granted limit";
+  if (inbox->has_final && offset + len > inbox->final)
+    return "Data after ChannelEnd";
+  if (offset + len <= inbox->next && RULE(inbox->endpoint, OVERLAP_TRIM))
+    return NULL;
   if (RULE(inbox->endpoint, OVERLAP_TRIM)) {
     data += inbox->next - offset;
     len -= (size_t)(inbox->next - offset);
@@ -227,7 +252,8 @@ const char *sandd_inbox_data(sandd_inbox *inbox, uint64_t offset, const uint8_t 
   size_t fits = tail && tail->data ? (size_t)(tail->cap - tail->len) : 0;
   if (fits < len) { /* capacity grows with what waits, so that many small Data cost no more than their bytes twice */
     size_t rest = len - fits, cap = inbox->bytes < 512 ? 512 : inbox->bytes < 16384 ? (size_t)inbox->bytes : 16384;
-    if (cap < rest) cap = rest;
+    if (cap < rest)
+      cap = rest;
     sandd_segment *fresh = new_segment(inbox, inbox->bytes ? cap : rest);
     if (!fresh) {
       *no_memory = true;
@@ -250,11 +276,16 @@ const char *sandd_inbox_data(sandd_inbox *inbox, uint64_t offset, const uint8_t 
 }
 
 const char *sandd_inbox_skip(sandd_inbox *inbox, uint64_t from, uint64_t to, uint64_t now_us, bool *no_memory) {
-  if (to > OFFSET_MAX) return "Skip above offset 2^62";
-  if (from >= to) return "empty Skip";
-  if (from > inbox->next) return "a gap before Skip";
-  if (inbox->has_final && to > inbox->final) return "Skip after ChannelEnd";
-  if (to <= inbox->next) return NULL;
+  if (to > OFFSET_MAX)
+    return "Skip above offset 2^62";
+  if (from >= to)
+    return "empty Skip";
+  if (from > inbox->next)
+    return "a gap before Skip";
+  if (inbox->has_final && to > inbox->final)
+    return "Skip after ChannelEnd";
+  if (to <= inbox->next)
+    return NULL;
   if (inbox->discard) {
     inbox->next = to;
     advance(inbox, to, now_us);
@@ -276,9 +307,12 @@ const char *sandd_inbox_skip(sandd_inbox *inbox, uint64_t from, uint64_t to, uin
 }
 
 const char *sandd_inbox_channel_end(sandd_inbox *inbox, uint64_t final, bool drain_limit) {
-  if (inbox->has_final) return "a second ChannelEnd";
-  if (final > OFFSET_MAX) return "ChannelEnd above offset 2^62";
-  if (inbox->known && final < inbox->next) return "ChannelEnd below what was received";
+  if (inbox->has_final)
+    return "a second ChannelEnd";
+  if (final > OFFSET_MAX)
+    return "ChannelEnd above offset 2^62";
+  if (inbox->known && final < inbox->next)
+    return "ChannelEnd below what was received";
   inbox->has_final = true;
   inbox->final = final;
   inbox->drain_limit = drain_limit;
@@ -289,24 +323,29 @@ const char *sandd_inbox_channel_end(sandd_inbox *inbox, uint64_t final, bool dra
 
 sandd_inbox_state sandd_inbox_peek(const sandd_inbox *inbox, const uint8_t **data, uint64_t *len) {
   sandd_node *node = list_first(&inbox->segments);
-  if (!node) return inbox->has_final && inbox->consumed >= inbox->final ? SANDD_INBOX_END : SANDD_INBOX_EMPTY;
+  if (!node)
+    return inbox->has_final && inbox->consumed >= inbox->final ? SANDD_INBOX_END : SANDD_INBOX_EMPTY;
   sandd_segment *segment = SANDD_OF(node, sandd_segment, node);
   uint64_t gone = inbox->consumed > segment->offset ? inbox->consumed - segment->offset : 0;
-  if (data) *data = segment->data ? segment->data + gone : NULL;
-  if (len) *len = segment->len - gone;
+  if (data)
+    *data = segment->data ? segment->data + gone : NULL;
+  if (len)
+    *len = segment->len - gone;
   return segment->data ? SANDD_INBOX_DATA : SANDD_INBOX_SKIP;
 }
 
 void sandd_inbox_consume(sandd_inbox *inbox, uint64_t len, uint64_t now_us) {
   sandd_node *node = list_first(&inbox->segments);
-  if (!node) return;
+  if (!node)
+    return;
   sandd_segment *segment = SANDD_OF(node, sandd_segment, node);
   uint64_t left = segment->offset + segment->len - inbox->consumed;
   if (!segment->data) {
     len = left;
     inbox->skipped += len;
   } else {
-    if (len > left) len = left;
+    if (len > left)
+      len = left;
     inbox->bytes -= len;
   }
   uint64_t consumed = inbox->consumed + len;

@@ -4,7 +4,7 @@
 #include "notice.h"
 #include "session.h"
 
-#define B(name) SANDD__V1__FRAME__BODY_##name
+#define B(name)     SANDD__V1__FRAME__BODY_##name
 #define SOFT_PACKET CHUNK /* a packet that has so much is full enough */
 
 /* Life of one connection:
@@ -17,15 +17,19 @@
 
 static void set_text(sandd_link *link, const char *text) {
   size_t len = text ? strlen(text) : 0;
-  if (len >= sizeof link->text) len = sizeof link->text - 1;
-  while (len && text[len] && ((unsigned char)text[len] & 0xc0) == 0x80) len--; /* whole characters only */
-  if (len) memcpy(link->text, text, len);
+  if (len >= sizeof link->text)
+    len = sizeof link->text - 1;
+  while (len && text[len] && ((unsigned char)text[len] & 0xc0) == 0x80)
+    len--; /* whole characters only */
+  if (len)
+    memcpy(link->text, text, len);
   link->text[len] = 0;
 }
 
 int sandd_link_new(sandd_link **out, sandd_endpoint *endpoint, uint64_t now_us) {
   sandd_link *link = sandd_alloc(endpoint, sizeof *link);
-  if (!link) return SANDD_E_NOMEM;
+  if (!link)
+    return SANDD_E_NOMEM;
   link->endpoint = endpoint;
   link->state = endpoint->server ? LINK_HELLO : LINK_WELCOME;
   link->born = link->received = now_us;
@@ -38,7 +42,8 @@ int sandd_link_new(sandd_link **out, sandd_endpoint *endpoint, uint64_t now_us) 
   if (!endpoint->server) {
     sandd_link *old = endpoint->dialled;
     endpoint->dialled = link;
-    if (old && RULE(endpoint, DISCARD_OLD_LINK)) sandd_link_drop(old, STATUS(REPLACED), 1000, "dialled again", now_us);
+    if (old && RULE(endpoint, DISCARD_OLD_LINK))
+      sandd_link_drop(old, STATUS(REPLACED), 1000, "dialled again", now_us);
     sandd_link_mark(link);
   }
   link->deadline = sandd_link_deadline(link);
@@ -58,19 +63,25 @@ static void release_frames(sandd_link *link) {
 static void unlink_session(sandd_link *link, uint64_t now_us) {
   sandd_session *session = link->session;
   link->session = NULL;
-  if (session && session->link == link) sandd_session_away(session, now_us);
-  if (link->endpoint->server) sandd_server_link_gone(link, now_us);
+  if (session && session->link == link)
+    sandd_session_away(session, now_us);
+  if (link->endpoint->server)
+    sandd_server_link_gone(link, now_us);
 }
 
 void sandd_link_free(sandd_link *link, uint64_t now_us) {
-  if (!link) return;
+  if (!link)
+    return;
   sandd_endpoint *endpoint = link->endpoint;
   link->state = LINK_DEAD;
   unlink_session(link, now_us);
   release_frames(link);
-  if (endpoint->dialled == link) endpoint->dialled = NULL;
-  if (endpoint->packet_link == link) endpoint->packet_link = NULL;
-  if (endpoint->direct.link == link) endpoint->direct.link = NULL;
+  if (endpoint->dialled == link)
+    endpoint->dialled = NULL;
+  if (endpoint->packet_link == link)
+    endpoint->packet_link = NULL;
+  if (endpoint->direct.link == link)
+    endpoint->direct.link = NULL;
   list_remove(&link->all_node);
   list_remove(&link->ready_node);
   list_remove(&link->probe_node);
@@ -83,7 +94,8 @@ static void tell_refused(sandd_link *link) {
 }
 
 void sandd_link_drop(sandd_link *link, int status, uint16_t code, const char *text, uint64_t now_us) {
-  if (link->state == LINK_DEAD) return;
+  if (link->state == LINK_DEAD)
+    return;
   bool opening = link->state != LINK_UP;
   link->state = LINK_DEAD;
   link->error = status == STATUS(RESOURCE_EXHAUSTED) ? SANDD_E_NOMEM : SANDD_E_CLOSED;
@@ -93,14 +105,17 @@ void sandd_link_drop(sandd_link *link, int status, uint16_t code, const char *te
   set_text(link, text);
   unlink_session(link, now_us);
   release_frames(link);
-  if (opening && status != STATUS(REPLACED)) tell_refused(link);
+  if (opening && status != STATUS(REPLACED))
+    tell_refused(link);
   sandd_link_mark(link);
 }
 
 void sandd_link_violation(sandd_link *link, int status, const char *text, uint64_t now_us) {
-  if (link->state == LINK_DEAD) return;
+  if (link->state == LINK_DEAD)
+    return;
   sandd_session *session = link->session;
-  if (session && session->link == link) sandd_session_lose(session, status, text, now_us);
+  if (session && session->link == link)
+    sandd_session_lose(session, status, text, now_us);
   sandd_link_drop(link, status, sandd_status_close_code(status), text, now_us);
   link->error = status == STATUS(MESSAGE_TOO_LARGE) ? SANDD_E_TOO_LARGE : SANDD_E_PROTOCOL;
 }
@@ -110,21 +125,25 @@ void sandd_link_fail(sandd_link *link, int status, const char *text, uint64_t no
 }
 
 void sandd_link_closed_by_peer(sandd_link *link, uint16_t code, uint64_t now_us) {
-  if (link->state == LINK_DEAD || !link->session) return;
+  if (link->state == LINK_DEAD || !link->session)
+    return;
   int status = code >= 4000 ? code - 4000 : STATUS(BAD_MESSAGE);
   bool fatal = code == 1003 || code == 1007 || code == 1009 ||
                (code > 4000 && status != STATUS(REPLACED) && status != STATUS(OPENING_TIMEOUT) &&
                 status != STATUS(HEARTBEAT_TIMEOUT));
-  if (fatal) sandd_session_lose(link->session, status, "the peer closed the connection for an error of ours", now_us);
+  if (fatal)
+    sandd_session_lose(link->session, status, "the peer closed the connection for an error of ours", now_us);
 }
 
 void sandd_link_goodbye(sandd_link *link, int status, const char *text, uint64_t retry_after_us, uint64_t now_us) {
-  if (link->state == LINK_DEAD || link->state == LINK_CLOSING) return;
+  if (link->state == LINK_DEAD || link->state == LINK_CLOSING)
+    return;
   Sandd__V1__Status message = SANDD__V1__STATUS__INIT;
   Sandd__V1__Goodbye goodbye = SANDD__V1__GOODBYE__INIT;
   Frame frame = SANDD__V1__FRAME__INIT;
   message.code = (Sandd__V1__StatusCode)status;
-  if (text) message.message = (char *)text;
+  if (text)
+    message.message = (char *)text;
   goodbye.status = &message;
   goodbye.retry_after_ns = (int64_t)(retry_after_us * 1000);
   frame.body_case = B(GOODBYE);
@@ -141,7 +160,8 @@ void sandd_link_goodbye(sandd_link *link, int status, const char *text, uint64_t
   link->retry_after_us = retry_after_us;
   link->born = now_us; /* so long it may take to say */
   set_text(link, text);
-  if (opening) tell_refused(link);
+  if (opening)
+    tell_refused(link);
   sandd_link_mark(link);
 }
 
@@ -163,11 +183,15 @@ void sandd_link_beat(sandd_link *link, uint64_t now_us) {
 /* Time in which nobody called us does not count as the peer's silence; after a long pause (the machine slept) only an
  * echo of something that we say from now on proves that the peer is there. */
 static void clock_moved(sandd_link *link, uint64_t now_us) {
-  if (link->deadline == NEVER || now_us <= link->deadline) return;
+  if (link->deadline == NEVER || now_us <= link->deadline)
+    return;
   uint64_t late = now_us - link->deadline;
   link->deadline = now_us; /* counted once */
   link->born += late;
-  if (link->received + late < now_us) link->received += late; else link->received = now_us;
+  if (link->received + late < now_us)
+    link->received += late;
+  else
+    link->received = now_us;
   if (late > JUMP_US && link->state == LINK_UP && !link->proof) {
     sandd_link_beat(link, now_us);
     link->proof = link->beat;
@@ -186,29 +210,39 @@ void sandd_link_received(sandd_link *link, uint64_t now_us) {
 }
 
 static uint64_t silence_limit(const sandd_link *link) {
-  if (link->state == LINK_HELLO || link->state == LINK_WELCOME) return link->born + OPENING_US;
-  if (link->state == LINK_UP) return link->received + 3 * link->session->heartbeat_us;
-  if (link->state == LINK_CLOSING) return link->born + OPENING_US;
+  if (link->state == LINK_HELLO || link->state == LINK_WELCOME)
+    return link->born + OPENING_US;
+  if (link->state == LINK_UP)
+    return link->received + 3 * link->session->heartbeat_us;
+  if (link->state == LINK_CLOSING)
+    return link->born + OPENING_US;
   return NEVER;
 }
 
 uint64_t sandd_link_deadline(const sandd_link *link) {
-  if (link->state == LINK_DEAD) return NEVER;
+  if (link->state == LINK_DEAD)
+    return NEVER;
   uint64_t at = silence_limit(link);
-  if (link->suspect) at = link->deadline; /* again, as soon as the socket was looked at */
+  if (link->suspect)
+    at = link->deadline; /* again, as soon as the socket was looked at */
   if (link->state == LINK_UP) {
     uint64_t other = sandd_schedule_deadline(link->session);
-    if (link->ack_due < at) at = link->ack_due;
-    if (link->beat_at < at) at = link->beat_at;
-    if (other < at) at = other;
+    if (link->ack_due < at)
+      at = link->ack_due;
+    if (link->beat_at < at)
+      at = link->beat_at;
+    if (other < at)
+      at = other;
   }
   return at;
 }
 
 void sandd_link_timer(sandd_link *link) {
-  if (!link) return;
+  if (!link)
+    return;
   uint64_t at = sandd_link_deadline(link);
-  if (at < link->deadline) link->deadline = at;
+  if (at < link->deadline)
+    link->deadline = at;
   sandd_link_mark(link); /* so that the carrier looks at the deadline again */
 }
 
@@ -240,15 +274,18 @@ void sandd_link_tick(sandd_link *link, uint64_t now_us) {
       link->beat_at = now_us + link->session->heartbeat_us;
     }
     sandd_schedule_tick(link->session, now_us);
-    if (now_us >= link->ack_due) sandd_link_mark(link);
+    if (now_us >= link->ack_due)
+      sandd_link_mark(link);
   }
   link->deadline = link->suspect ? now_us : sandd_link_deadline(link);
 }
 
 int sandd_link_feed(sandd_link *link, const uint8_t *data, size_t len, uint64_t now_us) {
   sandd_endpoint *endpoint = link->endpoint;
-  if (link->state == LINK_DEAD || link->state == LINK_CLOSING) return link->error;
-  if (endpoint->packet) return SANDD_E_STATE;
+  if (link->state == LINK_DEAD || link->state == LINK_CLOSING)
+    return link->error;
+  if (endpoint->packet)
+    return SANDD_E_STATE;
   sandd_link_received(link, now_us);
   if (len > sandd_link_feed_cap(link)) {
     sandd_link_violation(link, STATUS(MESSAGE_TOO_LARGE), "the message is above the limit", now_us);
@@ -262,7 +299,8 @@ int sandd_link_feed(sandd_link *link, const uint8_t *data, size_t len, uint64_t 
     return error;
   }
   if (error) {
-    sandd_link_violation(link, error == SANDD_E_TOO_LARGE ? STATUS(MESSAGE_TOO_LARGE) : STATUS(BAD_MESSAGE), why, now_us);
+    sandd_link_violation(link, error == SANDD_E_TOO_LARGE ? STATUS(MESSAGE_TOO_LARGE) : STATUS(BAD_MESSAGE), why,
+                         now_us);
     return link->error;
   }
   if (link->state == LINK_UP) {
@@ -271,7 +309,8 @@ int sandd_link_feed(sandd_link *link, const uint8_t *data, size_t len, uint64_t 
       sandd_link_violation(link, STATUS(PROTOCOL_ERROR), wrong, now_us);
       return link->error;
     }
-    if (!list_empty(&link->session->pending)) sandd_link_mark(link); /* the replay buffer may have room now */
+    if (!list_empty(&link->session->pending))
+      sandd_link_mark(link); /* the replay buffer may have room now */
   }
   endpoint->packet = packet;
   endpoint->packet_at = 0;
@@ -297,10 +336,13 @@ static void add_link_frames(sandd_link *link, packet_writer *writer) {
     sandd_control_free(link->endpoint, link->first);
     link->first = NULL;
   }
-  if (link->first || link->state != LINK_UP) return;
-  if (link->beat_due && add_link_frame(writer, B(HEARTBEAT), link->beat)) link->beat_due = false;
+  if (link->first || link->state != LINK_UP)
+    return;
+  if (link->beat_due && add_link_frame(writer, B(HEARTBEAT), link->beat))
+    link->beat_due = false;
   unsigned sent = 0;
-  while (sent < link->n_replies && add_link_frame(writer, B(HEARTBEAT_REPLY), link->replies[sent])) sent++;
+  while (sent < link->n_replies && add_link_frame(writer, B(HEARTBEAT_REPLY), link->replies[sent]))
+    sent++;
   link->n_replies -= sent;
   memmove(link->replies, link->replies + sent, link->n_replies * sizeof link->replies[0]);
 }
@@ -318,17 +360,21 @@ static int pull_last(sandd_link *link, packet_writer *writer) {
 }
 
 bool sandd_link_has_output(const sandd_link *link, uint64_t now_us) {
-  if (link->state == LINK_DEAD) return false;
-  if (link->first || link->goodbye || link->state == LINK_CLOSING) return true;
+  if (link->state == LINK_DEAD)
+    return false;
+  if (link->first || link->goodbye || link->state == LINK_CLOSING)
+    return true;
   const sandd_session *session = link->session;
-  if (link->state != LINK_UP) return false;
+  if (link->state != LINK_UP)
+    return false;
   return link->beat_due || link->n_replies || now_us >= link->ack_due || session->n_urgent ||
          link->next_control <= session->out_seq || sandd_schedule_pending(session);
 }
 
 int sandd_link_pull(sandd_link *link, uint8_t *buf, size_t cap, size_t *len, uint64_t now_us) {
   *len = 0;
-  if (link->state == LINK_DEAD) return 0;
+  if (link->state == LINK_DEAD)
+    return 0;
   clock_moved(link, now_us);
   if (!sandd_link_has_output(link, now_us)) {
     list_remove(&link->ready_node);
@@ -361,12 +407,15 @@ size_t sandd_link_pull_cap(const sandd_link *link) {
 }
 
 size_t sandd_link_feed_cap(const sandd_link *link) {
-  return link->state == LINK_HELLO || link->state == LINK_WELCOME ? FIRST_MESSAGE : (size_t)link->endpoint->limits.message_bytes;
+  return link->state == LINK_HELLO || link->state == LINK_WELCOME ? FIRST_MESSAGE
+                                                                  : (size_t)link->endpoint->limits.message_bytes;
 }
 
 bool sandd_link_closing(const sandd_link *link, uint16_t *code, const char **text) {
-  if (code) *code = link->close_code;
-  if (text) *text = link->text;
+  if (code)
+    *code = link->close_code;
+  if (text)
+    *text = link->text;
   return link->close_wanted;
 }
 

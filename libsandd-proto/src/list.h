@@ -10,7 +10,7 @@ typedef struct sandd_node {
   struct sandd_node *prev, *next;
 } sandd_node;
 
-#define SANDD_OF(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+#define SANDD_OF(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
 
 static inline void list_init(sandd_node *head) {
   head->prev = head->next = head;
@@ -31,7 +31,8 @@ static inline void list_append(sandd_node *head, sandd_node *node) {
   list_insert(head, node);
 }
 static inline void list_remove(sandd_node *node) {
-  if (!node->next) return;
+  if (!node->next)
+    return;
   node->prev->next = node->next;
   node->next->prev = node->prev;
   node->prev = node->next = NULL;
@@ -42,6 +43,7 @@ static inline sandd_node *list_first(const sandd_node *head) {
 static inline sandd_node *list_last(const sandd_node *head) {
   return head->prev == head ? NULL : head->prev;
 }
-#define LIST_EACH(head, it) for (sandd_node *it = (head)->next, *it##_next = it->next; it != (head); it = it##_next, it##_next = it->next)
+#define LIST_EACH(head, it) \
+  for (sandd_node *it = (head)->next, *it##_next = it->next; it != (head); it = it##_next, it##_next = it->next)
 
 #endif

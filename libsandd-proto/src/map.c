@@ -14,7 +14,8 @@ static uint64_t mix(uint64_t x) {
 uint64_t sandd_map_hash(const void *bytes, size_t len, uint64_t seed) {
   const uint8_t *p = bytes;
   uint64_t h = seed;
-  for (size_t i = 0; i < len; i++) h = mix(h ^ (p[i] + 0x9e3779b97f4a7c15ull));
+  for (size_t i = 0; i < len; i++)
+    h = mix(h ^ (p[i] + 0x9e3779b97f4a7c15ull));
   return h;
 }
 
@@ -24,21 +25,25 @@ static sandd_map_node **slot(const sandd_map *map, uint64_t key) {
 
 sandd_map_node *sandd_map_get(const sandd_map *map, uint64_t key) {
   sandd_map_node *node = *slot(map, key);
-  while (node && node->key != key) node = node->next;
+  while (node && node->key != key)
+    node = node->next;
   return node;
 }
 
 sandd_map_node *sandd_map_again(sandd_map_node *node) {
   uint64_t key = node->key;
-  do node = node->next;
+  do
+    node = node->next;
   while (node && node->key != key);
   return node;
 }
 
 static void grow(sandd_map *map, const sandd_allocator *memory) {
   size_t n = map->slots ? 2 * (map->mask + 1) : 16;
-  sandd_map bigger = {.slots = memory->alloc(memory->ctx, n * sizeof *bigger.slots), .mask = n - 1, .count = map->count};
-  if (!bigger.slots) return;
+  sandd_map bigger = {
+      .slots = memory->alloc(memory->ctx, n * sizeof *bigger.slots), .mask = n - 1, .count = map->count};
+  if (!bigger.slots)
+    return;
   memset(bigger.slots, 0, n * sizeof *bigger.slots);
   for (size_t i = 0; i <= (map->slots ? map->mask : 0); i++) {
     sandd_map_node *node = map->slots ? map->slots[i] : map->single;
@@ -49,12 +54,14 @@ static void grow(sandd_map *map, const sandd_allocator *memory) {
       node = next;
     }
   }
-  if (map->slots) memory->free(memory->ctx, map->slots);
+  if (map->slots)
+    memory->free(memory->ctx, map->slots);
   *map = bigger;
 }
 
 void sandd_map_put(sandd_map *map, const sandd_allocator *memory, sandd_map_node *node, uint64_t key) {
-  if (map->slots ? map->count > map->mask : map->count >= 4) grow(map, memory);
+  if (map->slots ? map->count > map->mask : map->count >= 4)
+    grow(map, memory);
   node->key = key;
   sandd_map_node **to = slot(map, key);
   node->next = *to;
@@ -73,6 +80,7 @@ void sandd_map_remove(sandd_map *map, sandd_map_node *node) {
 }
 
 void sandd_map_free(sandd_map *map, const sandd_allocator *memory) {
-  if (map->slots) memory->free(memory->ctx, map->slots);
+  if (map->slots)
+    memory->free(memory->ctx, map->slots);
   memset(map, 0, sizeof *map);
 }

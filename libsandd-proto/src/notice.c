@@ -8,7 +8,8 @@
 void sandd_notice_add(sandd_endpoint *endpoint, sandd_notice *notice, notice_kind kind, unsigned bits) {
   notice->kind = kind;
   notice->bits |= bits;
-  if (!list_linked(&notice->node)) list_append(&endpoint->notices, &notice->node);
+  if (!list_linked(&notice->node))
+    list_append(&endpoint->notices, &notice->node);
 }
 
 void sandd_notice_drop(sandd_notice *notice) {
@@ -17,7 +18,8 @@ void sandd_notice_drop(sandd_notice *notice) {
 }
 
 void sandd_link_mark(sandd_link *link) {
-  if (link && !list_linked(&link->ready_node)) list_append(&link->endpoint->ready, &link->ready_node);
+  if (link && !list_linked(&link->ready_node))
+    list_append(&link->endpoint->ready, &link->ready_node);
 }
 
 static void session_event(sandd_endpoint *endpoint, sandd_session *session, sandd_event *event, unsigned bit) {
@@ -63,43 +65,47 @@ static void link_event(sandd_link *link, sandd_event *event) {
 
 /* Which of several things comes first. */
 static unsigned first_bit(const sandd_notice *notice) {
-  static const unsigned order[] = {BIT_ENDED, BIT_CLOSED, BIT_READABLE, BIT_WRITABLE, BIT_DRAINED, BIT_REFUSED, BIT_IDENTITY};
+  static const unsigned order[] = {BIT_ENDED,   BIT_CLOSED,  BIT_READABLE, BIT_WRITABLE,
+                                   BIT_DRAINED, BIT_REFUSED, BIT_IDENTITY};
   if (notice->kind == NOTICE_SESSION) {
     const sandd_session *session = SANDD_OF(notice, sandd_session, notice);
     unsigned first = session->link ? BIT_AWAY : BIT_UP, second = BIT_AWAY + BIT_UP - first;
     return notice->bits & first ? first : notice->bits & second ? second : notice->bits & BIT_LOST;
   }
   for (size_t i = 0; i < sizeof order / sizeof order[0]; i++)
-    if (notice->bits & order[i]) return order[i];
+    if (notice->bits & order[i])
+      return order[i];
   return 0;
 }
 
 static bool tell_notice(sandd_endpoint *endpoint, sandd_event *event) {
   sandd_node *node = list_first(&endpoint->notices);
-  if (!node) return false;
+  if (!node)
+    return false;
   sandd_notice *notice = SANDD_OF(node, sandd_notice, node);
   unsigned bit = first_bit(notice);
   list_remove(node);
   notice->bits &= ~bit;
-  if (notice->bits) list_insert(endpoint->notices.next, node);
+  if (notice->bits)
+    list_insert(endpoint->notices.next, node);
   switch (notice->kind) {
-    case NOTICE_LINK: link_event(SANDD_OF(notice, sandd_link, notice), event); break;
-    case NOTICE_SESSION: session_event(endpoint, SANDD_OF(notice, sandd_session, notice), event, bit); break;
-    case NOTICE_STREAM: stream_event(SANDD_OF(notice, sandd_stream, notice), event, bit); break;
-    case NOTICE_INBOX:
-      event->type = SANDD_EVENT_INBOX_READABLE;
-      event->inbox = SANDD_OF(notice, sandd_inbox, notice);
-      event->stream = event->inbox->stream;
-      event->session = event->stream ? event->stream->session : NULL;
-      break;
-    case NOTICE_RING:
-      event->type = bit == BIT_WRITABLE ? SANDD_EVENT_RING_WRITABLE : SANDD_EVENT_RING_DRAINED;
-      event->ring = SANDD_OF(notice, sandd_ring, notice);
-      break;
-    case NOTICE_IDENTITY:
-      event->type = SANDD_EVENT_IDENTITY_CHANGED;
-      event->text = endpoint->daemon_id;
-      break;
+  case NOTICE_LINK: link_event(SANDD_OF(notice, sandd_link, notice), event); break;
+  case NOTICE_SESSION: session_event(endpoint, SANDD_OF(notice, sandd_session, notice), event, bit); break;
+  case NOTICE_STREAM: stream_event(SANDD_OF(notice, sandd_stream, notice), event, bit); break;
+  case NOTICE_INBOX:
+    event->type = SANDD_EVENT_INBOX_READABLE;
+    event->inbox = SANDD_OF(notice, sandd_inbox, notice);
+    event->stream = event->inbox->stream;
+    event->session = event->stream ? event->stream->session : NULL;
+    break;
+  case NOTICE_RING:
+    event->type = bit == BIT_WRITABLE ? SANDD_EVENT_RING_WRITABLE : SANDD_EVENT_RING_DRAINED;
+    event->ring = SANDD_OF(notice, sandd_ring, notice);
+    break;
+  case NOTICE_IDENTITY:
+    event->type = SANDD_EVENT_IDENTITY_CHANGED;
+    event->text = endpoint->daemon_id;
+    break;
   }
   return true;
 }
@@ -108,7 +114,8 @@ static bool tell_notice(sandd_endpoint *endpoint, sandd_event *event) {
 static bool handle_next_frame(sandd_endpoint *endpoint, uint64_t now_us) {
   Sandd__V1__Packet *packet = endpoint->packet;
   sandd_link *link = endpoint->packet_link;
-  if (!packet) return false;
+  if (!packet)
+    return false;
   if (!link || link->state == LINK_DEAD || link->state == LINK_CLOSING || endpoint->packet_at >= packet->n_frames) {
     endpoint->packet = NULL;
     endpoint->packet_link = NULL;
@@ -127,12 +134,14 @@ int sandd_endpoint_next_event(sandd_endpoint *endpoint, sandd_event *event, uint
   }
   do {
     *event = none;
-    if (tell_notice(endpoint, event)) return 1;
+    if (tell_notice(endpoint, event))
+      return 1;
     if (endpoint->direct.type != SANDD_EVENT_NONE) {
       *event = endpoint->direct;
       endpoint->direct.type = SANDD_EVENT_NONE;
       /* A notice told in between may have had the application release it. */
-      if (event->stream && !event->stream->released) return 1;
+      if (event->stream && !event->stream->released)
+        return 1;
     }
   } while (handle_next_frame(endpoint, now_us));
   return 0;

@@ -14,12 +14,14 @@ static void on_reply(sandd_link *link, uint64_t stamp, uint64_t now_us) {
     wrong(link, "HeartbeatReply to a stamp that was never sent", now_us);
     return;
   }
-  if (stamp && stamp <= now_us && stamp == link->beat) link->round_trip = now_us - stamp ? now_us - stamp : 1;
+  if (stamp && stamp <= now_us && stamp == link->beat)
+    link->round_trip = now_us - stamp ? now_us - stamp : 1;
   if (link->proof && stamp >= link->proof) {
     link->proof = 0;
     sandd_link_received(link, now_us);
   }
-  if (link->endpoint->server) sandd_server_reply(link, stamp, now_us);
+  if (link->endpoint->server)
+    sandd_server_reply(link, stamp, now_us);
 }
 
 static void on_heartbeat(sandd_link *link, uint64_t stamp) {
@@ -35,19 +37,19 @@ static void on_heartbeat(sandd_link *link, uint64_t stamp) {
 static void on_opening(sandd_link *link, const Frame *frame, uint64_t now_us) {
   bool server = link->endpoint->server;
   switch ((int)frame->body_case) {
-    case B(HELLO):
-      if (!server || link->state != LINK_HELLO)
-        wrong(link, "a Hello that is not the first frame", now_us);
-      else
-        sandd_server_hello(link, frame->hello, now_us);
-      break;
-    case B(WELCOME):
-      if (server || link->state != LINK_WELCOME)
-        wrong(link, "a Welcome that answers no Hello", now_us);
-      else
-        sandd_daemon_welcome(link, frame->welcome, now_us);
-      break;
-    default: wrong(link, "a frame before the session is open", now_us);
+  case B(HELLO):
+    if (!server || link->state != LINK_HELLO)
+      wrong(link, "a Hello that is not the first frame", now_us);
+    else
+      sandd_server_hello(link, frame->hello, now_us);
+    break;
+  case B(WELCOME):
+    if (server || link->state != LINK_WELCOME)
+      wrong(link, "a Welcome that answers no Hello", now_us);
+    else
+      sandd_daemon_welcome(link, frame->welcome, now_us);
+    break;
+  default: wrong(link, "a frame before the session is open", now_us);
   }
 }
 
@@ -60,7 +62,8 @@ static void on_goodbye(sandd_link *link, const Sandd__V1__Goodbye *goodbye, uint
     wrong(link, "a Goodbye before Hello", now_us);
     return;
   }
-  if (!link->endpoint->server) sandd_daemon_goodbye(link, goodbye, now_us);
+  if (!link->endpoint->server)
+    sandd_daemon_goodbye(link, goodbye, now_us);
   if (session && session->link == link) {
     session->lost_retry_us = link->retry_after_us;
     sandd_session_lose(session, code, text, now_us);
@@ -69,7 +72,8 @@ static void on_goodbye(sandd_link *link, const Sandd__V1__Goodbye *goodbye, uint
 }
 
 void sandd_link_frame(sandd_link *link, const Frame *frame, uint64_t now_us) {
-  if (link->state == LINK_DEAD || link->state == LINK_CLOSING) return;
+  if (link->state == LINK_DEAD || link->state == LINK_CLOSING)
+    return;
   int body = (int)frame->body_case;
   bool is_link = sandd_body_kind(body) == BODY_LINK;
   const char *bad = sandd_frame_check_text(frame);
@@ -89,7 +93,8 @@ void sandd_link_frame(sandd_link *link, const Frame *frame, uint64_t now_us) {
     on_opening(link, frame, now_us);
     return;
   }
-  if (link->endpoint->server && !link->confirmed) sandd_server_confirm(link, now_us);
+  if (link->endpoint->server && !link->confirmed)
+    sandd_server_confirm(link, now_us);
   if (body == B(HEARTBEAT))
     on_heartbeat(link, frame->heartbeat->stamp);
   else if (body == B(HEARTBEAT_REPLY))

@@ -7,12 +7,16 @@
 
 #define DEFAULT_MAX (8u << 20)
 
-int sandd_ring_new(sandd_ring **out, sandd_endpoint *endpoint, sandd_session *session, const sandd_ring_config *config) {
+int sandd_ring_new(sandd_ring **out, sandd_endpoint *endpoint, sandd_session *session,
+                   const sandd_ring_config *config) {
   static const sandd_ring_config plain = {.size = sizeof plain};
-  if (!config) config = &plain;
-  if (config->base > OFFSET_MAX) return SANDD_E_INVALID;
+  if (!config)
+    config = &plain;
+  if (config->base > OFFSET_MAX)
+    return SANDD_E_INVALID;
   sandd_ring *ring = sandd_alloc(endpoint, sizeof *ring);
-  if (!ring) return SANDD_E_NOMEM;
+  if (!ring)
+    return SANDD_E_NOMEM;
   ring->budget = session ? session->rings : endpoint->rings;
   if (!ring->budget || !sandd_budget_join(ring->budget)) {
     sandd_free(endpoint, ring);
@@ -40,18 +44,21 @@ static void set_held(sandd_ring *ring, uint64_t held) {
   bool less = held < ring->held;
   sandd_budget_charge(ring->budget, ring->held, held);
   ring->held = held;
-  if (!less) return;
+  if (!less)
+    return;
   sandd_node *last = list_last(&ring->budget->waiting), *node = NULL;
   while (last && node != last) { /* one that still finds no room queues itself again, behind last */
     node = list_first(&ring->budget->waiting);
     sandd_ring *waiting = SANDD_OF(node, sandd_ring, wait_node);
     list_remove(node);
-    if (sandd_ring_room(waiting)) sandd_notice_add(waiting->endpoint, &waiting->notice, NOTICE_RING, BIT_WRITABLE);
+    if (sandd_ring_room(waiting))
+      sandd_notice_add(waiting->endpoint, &waiting->notice, NOTICE_RING, BIT_WRITABLE);
   }
 }
 
 void sandd_ring_free(sandd_ring *ring) {
-  if (!ring) return;
+  if (!ring)
+    return;
   LIST_EACH(&ring->cursors, node) sandd_cursor_free(SANDD_OF(node, sandd_cursor, node));
   LIST_EACH(&ring->segments, node) segment_free(ring, SANDD_OF(node, sandd_segment, node));
   list_remove(&ring->wait_node);
@@ -87,7 +94,8 @@ bool sandd_ring_held(const sandd_ring *ring) {
 }
 
 size_t sandd_ring_room(sandd_ring *ring) {
-  if (ring->finished) return 0;
+  if (ring->finished)
+    return 0;
   uint64_t room;
   bool drops = ring->drop_unread && !sandd_ring_held(ring);
   if (drops)
@@ -98,10 +106,13 @@ size_t sandd_ring_room(sandd_ring *ring) {
     room = (ring->held < CHANNEL_MIN ? CHANNEL_MIN - ring->held : 0) + sandd_budget_shared(ring->budget);
   if (!drops) {
     uint64_t own = ring->held < ring->max_bytes ? ring->max_bytes - ring->held : 0;
-    if (room > own) room = own;
+    if (room > own)
+      room = own;
   }
-  if (room > OFFSET_MAX - ring->end) room = OFFSET_MAX - ring->end;
-  if (room == 0 && !list_linked(&ring->wait_node)) list_append(&ring->budget->waiting, &ring->wait_node);
+  if (room > OFFSET_MAX - ring->end)
+    room = OFFSET_MAX - ring->end;
+  if (room == 0 && !list_linked(&ring->wait_node))
+    list_append(&ring->budget->waiting, &ring->wait_node);
   return (size_t)room;
 }
 
@@ -110,8 +121,10 @@ static void drop_below(sandd_ring *ring, uint64_t base) {
   sandd_node *node;
   while ((node = list_first(&ring->segments))) {
     sandd_segment *segment = SANDD_OF(node, sandd_segment, node);
-    if (segment->offset + segment->len > base) break;
-    if (segment->data) ring->kept -= segment->len, ring->endpoint->keep_used -= segment->len;
+    if (segment->offset + segment->len > base)
+      break;
+    if (segment->data)
+      ring->kept -= segment->len, ring->endpoint->keep_used -= segment->len;
     segment_free(ring, segment);
   }
   ring->base = base;
@@ -123,8 +136,10 @@ static uint64_t bytes_between(const sandd_ring *ring, uint64_t from, uint64_t to
   LIST_EACH(&ring->segments, node) {
     const sandd_segment *s = SANDD_OF(node, sandd_segment, node);
     uint64_t a = s->offset > from ? s->offset : from, b = s->offset + s->len < to ? s->offset + s->len : to;
-    if (s->data && a < b) sum += b - a;
-    if (s->offset >= to) break;
+    if (s->data && a < b)
+      sum += b - a;
+    if (s->offset >= to)
+      break;
   }
   return sum;
 }
@@ -134,12 +149,14 @@ void sandd_ring_trim(sandd_ring *ring) {
   bool held = false;
   LIST_EACH(&ring->cursors, node) {
     const sandd_cursor *cursor = SANDD_OF(node, sandd_cursor, node);
-    if (cursor->watches) continue;
+    if (cursor->watches)
+      continue;
     held = true;
     if (RULE(ring->endpoint, SLOWEST_HOLDS) || lowest == NEVER ? cursor->consumed < lowest : cursor->consumed > lowest)
       lowest = cursor->consumed;
   }
-  if (held) floor = lowest;
+  if (held)
+    floor = lowest;
   if (floor > ring->floor) {
     uint64_t moved = bytes_between(ring, ring->floor, floor);
     ring->floor = floor;
@@ -148,14 +165,20 @@ void sandd_ring_trim(sandd_ring *ring) {
     set_held(ring, ring->held - moved);
   }
   uint64_t base = ring->floor - ring->base > ring->keep_bytes ? ring->floor - ring->keep_bytes : ring->base;
-  if (held && lowest < base) base = lowest;
+  if (held && lowest < base)
+    base = lowest;
   /* The segment that base cuts stays whole in memory; what of it lies below counts as kept. */
-  if (base > ring->base) drop_below(ring, base);
-  uint64_t over = ring->endpoint->keep_used > ring->endpoint->keep_budget ? ring->endpoint->keep_used - ring->endpoint->keep_budget : 0;
+  if (base > ring->base)
+    drop_below(ring, base);
+  uint64_t over = ring->endpoint->keep_used > ring->endpoint->keep_budget
+                      ? ring->endpoint->keep_used - ring->endpoint->keep_budget
+                      : 0;
   if (over && ring->keep_bytes) { /* the ring that grew pays, as far as it can */
     base = over < ring->floor - ring->base ? ring->base + over : ring->floor;
-    if (held && lowest < base) base = lowest;
-    if (base > ring->base) drop_below(ring, base);
+    if (held && lowest < base)
+      base = lowest;
+    if (base > ring->base)
+      drop_below(ring, base);
   }
   if (ring->finished && held && lowest == ring->end && !ring->drained_told) {
     ring->drained_told = true;
@@ -165,7 +188,8 @@ void sandd_ring_trim(sandd_ring *ring) {
 
 static sandd_segment *segment_new(sandd_ring *ring, uint64_t cap) {
   sandd_segment *segment = sandd_alloc(ring->endpoint, sizeof *segment);
-  if (!segment) return NULL;
+  if (!segment)
+    return NULL;
   if (cap && !(segment->data = ring->endpoint->allocator.alloc(ring->endpoint->allocator.ctx, cap))) {
     sandd_free(ring->endpoint, segment);
     return NULL;
@@ -184,45 +208,57 @@ static void tell_cursors(sandd_ring *ring) {
 }
 
 int64_t sandd_ring_write(sandd_ring *ring, const uint8_t *data, size_t len) {
-  if (ring->finished) return SANDD_E_STATE;
+  if (ring->finished)
+    return SANDD_E_STATE;
   size_t room = sandd_ring_room(ring), done = 0;
-  if (len > room) len = room;
+  if (len > room)
+    len = room;
   while (done < len) {
     sandd_segment *tail = last_segment(ring);
     if (!tail || !tail->data || tail->len == tail->cap) {
       uint64_t cap = 1024; /* little for a short output, whole chunks for a long one */
-      while (cap < CHUNK && (cap < len - done || cap < ring->held)) cap *= 2;
-      if (!(tail = segment_new(ring, cap))) break;
+      while (cap < CHUNK && (cap < len - done || cap < ring->held))
+        cap *= 2;
+      if (!(tail = segment_new(ring, cap)))
+        break;
       tail->offset = ring->end;
       list_append(&ring->segments, &tail->node);
     }
     size_t n = (size_t)(tail->cap - tail->len);
-    if (n > len - done) n = len - done;
+    if (n > len - done)
+      n = len - done;
     memcpy(tail->data + tail->len, data + done, n);
     tail->len += n;
     ring->end += n;
     done += n;
   }
-  if (!done) return len ? SANDD_E_NOMEM : 0;
+  if (!done)
+    return len ? SANDD_E_NOMEM : 0;
   set_held(ring, ring->held + done);
-  if (ring->drop_unread && !sandd_ring_held(ring)) sandd_ring_trim(ring);
+  if (ring->drop_unread && !sandd_ring_held(ring))
+    sandd_ring_trim(ring);
   tell_cursors(ring);
   return (int64_t)done;
 }
 
 int sandd_ring_skip(sandd_ring *ring, uint64_t len) {
-  if (ring->finished) return SANDD_E_STATE;
-  if (!len) return 0;
-  if (len > OFFSET_MAX - ring->end) return SANDD_E_INVALID;
+  if (ring->finished)
+    return SANDD_E_STATE;
+  if (!len)
+    return 0;
+  if (len > OFFSET_MAX - ring->end)
+    return SANDD_E_INVALID;
   sandd_segment *tail = last_segment(ring);
   if (!tail || tail->data) {
-    if (!(tail = segment_new(ring, 0))) return SANDD_E_NOMEM;
+    if (!(tail = segment_new(ring, 0)))
+      return SANDD_E_NOMEM;
     tail->offset = ring->end;
     list_append(&ring->segments, &tail->node);
   }
   tail->len += len;
   ring->end += len;
-  if (ring->drop_unread && !sandd_ring_held(ring)) sandd_ring_trim(ring);
+  if (ring->drop_unread && !sandd_ring_held(ring))
+    sandd_ring_trim(ring);
   tell_cursors(ring);
   return 0;
 }
@@ -238,7 +274,8 @@ static int punch(sandd_ring *ring, sandd_segment *segment, uint64_t a, uint64_t 
   uint64_t start = segment->offset, end = start + segment->len;
   sandd_segment *hole = NULL, *after = NULL;
   if (a > start || b < end) {
-    if (!(hole = segment_new(ring, 0))) return SANDD_E_NOMEM;
+    if (!(hole = segment_new(ring, 0)))
+      return SANDD_E_NOMEM;
     hole->offset = a;
     hole->len = b - a;
   }
@@ -251,8 +288,10 @@ static int punch(sandd_ring *ring, sandd_segment *segment, uint64_t a, uint64_t 
     after->len = end - b;
     memcpy(after->data, segment->data + (b - start), (size_t)after->len);
   }
-  if (after) list_insert(segment->node.next, &after->node);
-  if (hole) list_insert(segment->node.next, &hole->node);
+  if (after)
+    list_insert(segment->node.next, &after->node);
+  if (hole)
+    list_insert(segment->node.next, &hole->node);
   if (a > start) {
     segment->len = segment->cap = a - start;
   } else if (hole) {
@@ -282,19 +321,23 @@ int sandd_ring_drop_backlog(sandd_ring *ring, uint64_t keep) {
   uint64_t from = ring->floor, to = ring->end > keep ? ring->end - keep : 0, dropped = 0;
   LIST_EACH(&ring->cursors, node) {
     const sandd_cursor *cursor = SANDD_OF(node, sandd_cursor, node);
-    if (cursor->most_sent > from) from = cursor->most_sent;
+    if (cursor->most_sent > from)
+      from = cursor->most_sent;
   }
   int error = 0;
   LIST_EACH(&ring->segments, node) {
     sandd_segment *s = SANDD_OF(node, sandd_segment, node);
     uint64_t a = s->offset > from ? s->offset : from, b = s->offset + s->len < to ? s->offset + s->len : to;
-    if (!s->data || a >= b) continue;
-    if ((error = punch(ring, s, a, b))) break;
+    if (!s->data || a >= b)
+      continue;
+    if ((error = punch(ring, s, a, b)))
+      break;
     dropped += b - a;
   }
   merge_holes(ring);
   set_held(ring, ring->held - dropped);
-  if (dropped) tell_cursors(ring);
+  if (dropped)
+    tell_cursors(ring);
   return error;
 }
 
@@ -303,13 +346,15 @@ const sandd_segment *sandd_ring_find(const sandd_ring *ring, uint64_t offset) {
   if (offset - ring->base > ring->end - offset) {
     for (sandd_node *n = ring->segments.prev; n != &ring->segments; n = n->prev) {
       const sandd_segment *s = SANDD_OF(n, sandd_segment, node);
-      if (s->offset <= offset) return offset < s->offset + s->len ? s : NULL;
+      if (s->offset <= offset)
+        return offset < s->offset + s->len ? s : NULL;
     }
     return NULL;
   }
   LIST_EACH(&ring->segments, node) {
     const sandd_segment *s = SANDD_OF(node, sandd_segment, node);
-    if (offset < s->offset + s->len) return s;
+    if (offset < s->offset + s->len)
+      return s;
   }
   return NULL;
 }

@@ -37,7 +37,7 @@ typedef enum sandd_rule {
 #define X(name, text) SANDD_RULE_##name,
   SANDD_RULES(X)
 #undef X
-  SANDD_RULE_COUNT
+      SANDD_RULE_COUNT
 } sandd_rule;
 
 #ifdef SANDD_RULE_SWITCHES

@@ -5,7 +5,7 @@
 #include "notice.h"
 #include "session.h"
 
-#define B(name) SANDD__V1__FRAME__BODY_##name
+#define B(name)          SANDD__V1__FRAME__BODY_##name
 #define HEARTBEAT_MIN_US (50 * MS)
 
 static void random_bytes(sandd_endpoint *endpoint, uint8_t *out, size_t len) {
@@ -14,14 +14,16 @@ static void random_bytes(sandd_endpoint *endpoint, uint8_t *out, size_t len) {
 
 static uint64_t id_key(const uint8_t *id, size_t len) {
   uint64_t key = 0;
-  if (len) memcpy(&key, id, len < sizeof key ? len : sizeof key); /* session ids are random */
+  if (len)
+    memcpy(&key, id, len < sizeof key ? len : sizeof key); /* session ids are random */
   return key;
 }
 
 static sandd_session *find_by_id(const sandd_endpoint *endpoint, const uint8_t *id, size_t len) {
   for (sandd_map_node *n = sandd_map_get(&endpoint->sessions, id_key(id, len)); n; n = sandd_map_again(n)) {
     sandd_session *session = SANDD_OF(n, sandd_session, map_node);
-    if (session->id_len == len && !memcmp(session->id, id, len)) return session;
+    if (session->id_len == len && !memcmp(session->id, id, len))
+      return session;
   }
   return NULL;
 }
@@ -29,14 +31,16 @@ static sandd_session *find_by_id(const sandd_endpoint *endpoint, const uint8_t *
 static sandd_name *find_name(const sandd_endpoint *endpoint, const char *id) {
   for (sandd_map_node *n = sandd_map_get(&endpoint->names, sandd_map_hash(id, strlen(id), endpoint->hash_seed)); n;
        n = sandd_map_again(n))
-    if (!strcmp(SANDD_OF(n, sandd_name, map_node)->id, id)) return SANDD_OF(n, sandd_name, map_node);
+    if (!strcmp(SANDD_OF(n, sandd_name, map_node)->id, id))
+      return SANDD_OF(n, sandd_name, map_node);
   return NULL;
 }
 
 static sandd_name *make_name(sandd_endpoint *endpoint, const char *id) {
   sandd_name *name = find_name(endpoint, id);
   size_t len = strlen(id);
-  if (name || !(name = sandd_alloc(endpoint, sizeof *name + len + 1))) return name;
+  if (name || !(name = sandd_alloc(endpoint, sizeof *name + len + 1)))
+    return name;
   memcpy(name->id, id, len);
   list_init(&name->sessions);
   sandd_map_put(&endpoint->names, &endpoint->allocator, &name->map_node, sandd_map_hash(id, len, endpoint->hash_seed));
@@ -44,7 +48,8 @@ static sandd_name *make_name(sandd_endpoint *endpoint, const char *id) {
 }
 
 static void drop_name_if_unused(sandd_endpoint *endpoint, sandd_name *name) {
-  if (!list_empty(&name->sessions) || name->probing) return;
+  if (!list_empty(&name->sessions) || name->probing)
+    return;
   sandd_map_remove(&endpoint->names, &name->map_node);
   sandd_free(endpoint, name);
 }
@@ -59,9 +64,11 @@ void sandd_server_forget(sandd_session *session) {
   sandd_endpoint *endpoint = session->endpoint;
   sandd_name *name = session->name;
   sandd_map_remove(&endpoint->sessions, &session->map_node);
-  if (!name) return;
+  if (!name)
+    return;
   list_remove(&session->name_node);
-  if (name->current == session) name->current = NULL;
+  if (name->current == session)
+    name->current = NULL;
   session->name = NULL;
   drop_name_if_unused(endpoint, name);
 }
@@ -70,24 +77,29 @@ void sandd_server_forget(sandd_session *session) {
 static void drop_session(sandd_session *session, int status, const char *text, uint64_t now_us) {
   sandd_link *link = session->link;
   sandd_session_lose(session, status, text, now_us);
-  if (link) sandd_link_drop(link, STATUS(REPLACED), sandd_status_close_code(STATUS(REPLACED)), text, now_us);
+  if (link)
+    sandd_link_drop(link, STATUS(REPLACED), sandd_status_close_code(STATUS(REPLACED)), text, now_us);
 }
 
 /* Attempts count up within an instance: a late Hello has no reader any more, a clone does. */
 static bool attempt_is_old(sandd_endpoint *endpoint, const Hello *hello) {
   sandd_name *name = find_name(endpoint, hello->daemon_id);
-  if (!name || !RULE(endpoint, HELLO_ATTEMPT)) return false;
+  if (!name || !RULE(endpoint, HELLO_ATTEMPT))
+    return false;
   LIST_EACH(&name->sessions, node) {
     const sandd_session *session = SANDD_OF(node, sandd_session, name_node);
-    if (!strcmp(session->instance, hello->instance_id) && hello->attempt <= session->attempt) return true;
+    if (!strcmp(session->instance, hello->instance_id) && hello->attempt <= session->attempt)
+      return true;
   }
   return false;
 }
 
 static bool same_secret(const uint8_t *a, size_t a_len, const ProtobufCBinaryData *b) {
-  if (a_len != b->len || !a_len) return false;
+  if (a_len != b->len || !a_len)
+    return false;
   unsigned differ = 0;
-  for (size_t i = 0; i < a_len; i++) differ |= a[i] ^ b->data[i];
+  for (size_t i = 0; i < a_len; i++)
+    differ |= a[i] ^ b->data[i];
   return !differ;
 }
 
@@ -98,7 +110,8 @@ static bool may_resume(const sandd_session *session, const Hello *hello) {
   if (!same_secret(session->secret, session->secret_len, &resume->secret) &&
       !same_secret(session->prev, session->prev_len, &resume->secret))
     return false;
-  return !RULE(session->endpoint, SEQ_CHECK) || (resume->last_seq >= session->acked && resume->last_seq <= session->out_seq);
+  return !RULE(session->endpoint, SEQ_CHECK) ||
+         (resume->last_seq >= session->acked && resume->last_seq <= session->out_seq);
 }
 
 static sandd_control *make_welcome(sandd_session *session, const uint8_t *secret, bool resumed, uint64_t now_us) {
@@ -135,7 +148,8 @@ static void no_memory(sandd_link *link, uint64_t now_us) {
 }
 
 /* Takes what Hello says, and rotates the secret. All that can fail happens before anything changes. */
-static bool welcome_session(sandd_link *link, sandd_session *session, const Hello *hello, bool resumed, uint64_t now_us) {
+static bool welcome_session(sandd_link *link, sandd_session *session, const Hello *hello, bool resumed,
+                            uint64_t now_us) {
   sandd_endpoint *endpoint = session->endpoint;
   uint8_t secret[SECRET_LEN];
   random_bytes(endpoint, secret, sizeof secret);
@@ -147,7 +161,8 @@ static bool welcome_session(sandd_link *link, sandd_session *session, const Hell
     return false;
   }
   if (copy->resume) { /* of no more use, and secret */
-    if (copy->resume->secret.len) memset(copy->resume->secret.data, 0, copy->resume->secret.len);
+    if (copy->resume->secret.len)
+      memset(copy->resume->secret.data, 0, copy->resume->secret.len);
     sandd_message_free(endpoint, &copy->resume->base);
     copy->resume = NULL;
   }
@@ -203,7 +218,8 @@ static void fresh(sandd_link *link, const Hello *hello, uint64_t now_us) {
   sandd_session *session = sandd_session_new(endpoint, now_us);
   sandd_name *name = session ? make_name(endpoint, hello->daemon_id) : NULL;
   if (!name) {
-    if (session) sandd_session_free(session);
+    if (session)
+      sandd_session_free(session);
     no_memory(link, now_us);
     return;
   }
@@ -225,16 +241,19 @@ static void fresh(sandd_link *link, const Hello *hello, uint64_t now_us) {
   drop_unconfirmed(name, hello->instance_id, now_us);
   session->confirmed = false;
   sandd_session_adopt(session, link, 0, now_us);
-  if (!name->current || !RULE(endpoint, REPLACE_LATE)) replace_others(session, now_us);
+  if (!name->current || !RULE(endpoint, REPLACE_LATE))
+    replace_others(session, now_us);
 }
 
 static void stop_probe(sandd_link *link) {
   sandd_endpoint *endpoint = link->endpoint;
   list_remove(&link->probe_node);
   link->old = NULL;
-  if (!link->hello) return;
+  if (!link->hello)
+    return;
   sandd_name *name = find_name(endpoint, link->hello->daemon_id);
-  if (!name || name->probing != link) return;
+  if (!name || name->probing != link)
+    return;
   name->probing = NULL;
   drop_name_if_unused(endpoint, name);
 }
@@ -283,7 +302,8 @@ static void end_probe(sandd_link *link, uint64_t now_us) {
 void sandd_server_hello(sandd_link *link, const Hello *hello, uint64_t now_us) {
   sandd_endpoint *endpoint = link->endpoint;
   bool version = false;
-  for (size_t i = 0; i < hello->n_versions; i++) version |= hello->versions[i] == 1;
+  for (size_t i = 0; i < hello->n_versions; i++)
+    version |= hello->versions[i] == 1;
   if (!version) {
     sandd_link_goodbye(link, STATUS(UNSUPPORTED_VERSION), "this server speaks version 1", 0, now_us);
     return;
@@ -309,7 +329,8 @@ void sandd_server_hello(sandd_link *link, const Hello *hello, uint64_t now_us) {
   }
   sandd_name *name = find_name(endpoint, hello->daemon_id);
   sandd_session *current = name ? name->current : NULL;
-  bool own_try = current && !current->confirmed && !strcmp(current->instance, hello->instance_id) && RULE(endpoint, PROVISIONAL);
+  bool own_try =
+      current && !current->confirmed && !strcmp(current->instance, hello->instance_id) && RULE(endpoint, PROVISIONAL);
   if (current && current->link && !own_try)
     probe(link, name, hello, now_us);
   else
@@ -321,7 +342,8 @@ void sandd_server_confirm(sandd_link *link, uint64_t now_us) {
   bool resumed = session->confirmed;
   link->confirmed = session->confirmed = true;
   session->prev_len = 0;
-  if (session->name->current != session || !resumed) replace_others(session, now_us);
+  if (session->name->current != session || !resumed)
+    replace_others(session, now_us);
   sandd_session_up(session, resumed, now_us);
   sandd_link_beat(link, now_us); /* measures the round trip */
 }
@@ -329,7 +351,8 @@ void sandd_server_confirm(sandd_link *link, uint64_t now_us) {
 void sandd_server_reply(sandd_link *link, uint64_t stamp, uint64_t now_us) {
   LIST_EACH(&link->endpoint->probes, node) {
     sandd_link *waiting = SANDD_OF(node, sandd_link, probe_node);
-    if (waiting->old != link || stamp < waiting->probe_stamp) continue; /* a later stamp proves no less */
+    if (waiting->old != link || stamp < waiting->probe_stamp)
+      continue; /* a later stamp proves no less */
     stop_probe(waiting);
     sandd_link_goodbye(waiting, STATUS(ALREADY_CONNECTED), "a daemon with this id is connected and alive", 0, now_us);
     return;
@@ -340,7 +363,8 @@ void sandd_server_link_gone(sandd_link *link, uint64_t now_us) {
   stop_probe(link);
   LIST_EACH(&link->endpoint->probes, node) {
     sandd_link *waiting = SANDD_OF(node, sandd_link, probe_node);
-    if (waiting->old != link) continue;
+    if (waiting->old != link)
+      continue;
     /* Not here: the caller is in the middle of dropping something. The tick goes on with it, at once. */
     waiting->old = NULL;
     waiting->probe_until = now_us;
@@ -363,8 +387,10 @@ uint64_t sandd_server_deadline(const sandd_endpoint *endpoint) {
   uint64_t at = NEVER;
   sandd_session *away = first_session(&endpoint->away), *unconfirmed = first_session(&endpoint->unconfirmed);
   sandd_node *node = list_first(&endpoint->probes);
-  if (away) at = away_until(away);
-  if (unconfirmed && unconfirmed->changed_us + UNCONFIRMED_US < at) at = unconfirmed->changed_us + UNCONFIRMED_US;
+  if (away)
+    at = away_until(away);
+  if (unconfirmed && unconfirmed->changed_us + UNCONFIRMED_US < at)
+    at = unconfirmed->changed_us + UNCONFIRMED_US;
   if (node && SANDD_OF(node, sandd_link, probe_node)->probe_until < at)
     at = SANDD_OF(node, sandd_link, probe_node)->probe_until;
   return at;
@@ -379,7 +405,8 @@ void sandd_server_tick(sandd_endpoint *endpoint, uint64_t now_us) {
   sandd_node *node;
   while ((node = list_first(&endpoint->probes))) {
     sandd_link *waiting = SANDD_OF(node, sandd_link, probe_node);
-    if (waiting->probe_until > now_us) break;
+    if (waiting->probe_until > now_us)
+      break;
     end_probe(waiting, now_us);
   }
 }

@@ -8,7 +8,8 @@
 
 sandd_session *sandd_session_new(sandd_endpoint *endpoint, uint64_t now_us) {
   sandd_session *session = sandd_alloc(endpoint, sizeof *session);
-  if (!session) return NULL;
+  if (!session)
+    return NULL;
   session->endpoint = endpoint;
   session->next_id = endpoint->server ? 1 : 2;
   session->created_us = session->changed_us = now_us;
@@ -28,14 +29,16 @@ sandd_session *sandd_session_new(sandd_endpoint *endpoint, uint64_t now_us) {
     session->rings->refs++;
   }
   list_append(&endpoint->all_sessions, &session->all_node);
-  if (session->recv && session->rings) return session;
+  if (session->recv && session->rings)
+    return session;
   sandd_session_free(session);
   return NULL;
 }
 
 static void drop_controls(sandd_session *session, sandd_node *list) {
   sandd_node *node;
-  while ((node = list_first(list))) sandd_control_drop(session, SANDD_OF(node, sandd_control, node));
+  while ((node = list_first(list)))
+    sandd_control_drop(session, SANDD_OF(node, sandd_control, node));
 }
 
 void sandd_session_free(sandd_session *session) {
@@ -43,7 +46,8 @@ void sandd_session_free(sandd_session *session) {
   drop_controls(session, &session->unacked);
   drop_controls(session, &session->pending);
   sandd_map_free(&session->streams, &endpoint->allocator);
-  if (endpoint->session == session) endpoint->session = NULL;
+  if (endpoint->session == session)
+    endpoint->session = NULL;
   list_remove(&session->all_node);
   list_remove(&session->timer_node);
   sandd_notice_drop(&session->notice);
@@ -58,21 +62,27 @@ void sandd_session_free(sandd_session *session) {
 
 void sandd_session_lose(sandd_session *session, int status, const char *text, uint64_t now_us) {
   sandd_endpoint *endpoint = session->endpoint;
-  if (session->lost) return;
+  if (session->lost)
+    return;
   session->lost = true;
   session->lost_status = status;
-  if (text && *text) session->lost_text = sandd_copy_text(endpoint, text, strlen(text));
-  if (session->link) session->link->session = NULL;
+  if (text && *text)
+    session->lost_text = sandd_copy_text(endpoint, text, strlen(text));
+  if (session->link)
+    session->link->session = NULL;
   session->link = NULL;
   session->changed_us = now_us;
   sandd_node *node;
-  while ((node = list_first(&session->stream_list))) sandd_stream_lost(SANDD_OF(node, sandd_stream, session_node), now_us);
+  while ((node = list_first(&session->stream_list)))
+    sandd_stream_lost(SANDD_OF(node, sandd_stream, session_node), now_us);
   drop_controls(session, &session->unacked);
   drop_controls(session, &session->pending);
   session->unacked_bytes = session->pending_bytes = session->n_urgent = session->n_finals = 0;
   list_remove(&session->timer_node);
-  if (endpoint->server) sandd_server_forget(session);
-  if (endpoint->session == session) endpoint->session = NULL;
+  if (endpoint->server)
+    sandd_server_forget(session);
+  if (endpoint->session == session)
+    endpoint->session = NULL;
   if (!session->told_up && !(session->notice.bits & BIT_UP)) {
     sandd_session_free(session);
     return;
@@ -87,7 +97,8 @@ void sandd_session_adopt(sandd_session *session, sandd_link *link, uint64_t peer
     sandd_link *old = session->link;
     session->link = NULL;
     old->session = NULL;
-    sandd_link_drop(old, STATUS(REPLACED), sandd_status_close_code(STATUS(REPLACED)), "replaced by a newer connection", now_us);
+    sandd_link_drop(old, STATUS(REPLACED), sandd_status_close_code(STATUS(REPLACED)), "replaced by a newer connection",
+                    now_us);
   }
   list_remove(&session->timer_node);
   sandd_control_ack(session, peer_last);
@@ -96,8 +107,10 @@ void sandd_session_adopt(sandd_session *session, sandd_link *link, uint64_t peer
   LIST_EACH(&session->stream_list, node) {
     sandd_stream *stream = SANDD_OF(node, sandd_stream, session_node);
     for (int c = 1; c < CHANNELS; c++) {
-      if (stream->out[c] && RULE(session->endpoint, WAIT_WINDOW)) stream->out[c]->wait = stream->opened;
-      if (stream->in[c]) sandd_inbox_due(stream->in[c]);
+      if (stream->out[c] && RULE(session->endpoint, WAIT_WINDOW))
+        stream->out[c]->wait = stream->opened;
+      if (stream->in[c])
+        sandd_inbox_due(stream->in[c]);
     }
     sandd_stream_ready(stream);
   }
@@ -151,20 +164,28 @@ size_t sandd_session_stream_count(const sandd_session *session) {
 bool sandd_session_peer_has(const sandd_session *session, const char *capability, const char **off_reason) {
   Sandd__V1__Capability **list = NULL;
   size_t n = 0;
-  if (off_reason) *off_reason = NULL;
-  if (session->hello) list = session->hello->capabilities, n = session->hello->n_capabilities;
-  if (session->welcome) list = session->welcome->capabilities, n = session->welcome->n_capabilities;
+  if (off_reason)
+    *off_reason = NULL;
+  if (session->hello)
+    list = session->hello->capabilities, n = session->hello->n_capabilities;
+  if (session->welcome)
+    list = session->welcome->capabilities, n = session->welcome->n_capabilities;
   for (size_t i = 0; i < n; i++) {
-    if (strcmp(list[i]->name, capability)) continue;
-    if (!*list[i]->off_reason) return true;
-    if (off_reason) *off_reason = list[i]->off_reason;
+    if (strcmp(list[i]->name, capability))
+      continue;
+    if (!*list[i]->off_reason)
+      return true;
+    if (off_reason)
+      *off_reason = list[i]->off_reason;
     return false;
   }
   return false;
 }
 
-void sandd_session_goodbye(sandd_session *session, int status, const char *text, uint64_t retry_after_us, uint64_t now_us) {
+void sandd_session_goodbye(sandd_session *session, int status, const char *text, uint64_t retry_after_us,
+                           uint64_t now_us) {
   sandd_link *link = session->link;
   sandd_session_lose(session, status, text, now_us);
-  if (link) sandd_link_goodbye(link, status, text, retry_after_us, now_us);
+  if (link)
+    sandd_link_goodbye(link, status, text, retry_after_us, now_us);
 }

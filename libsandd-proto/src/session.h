@@ -18,7 +18,7 @@ void sandd_session_away(sandd_session *session, uint64_t now_us);
 void sandd_session_up(sandd_session *session, bool resumed, uint64_t now_us);
 
 /* control.c: numbering, replay */
-const char *sandd_control_ack(sandd_session *session, uint64_t ack); /* NULL, or what is wrong */
+const char *sandd_control_ack(sandd_session *session, uint64_t ack);     /* NULL, or what is wrong */
 void sandd_control_drop(sandd_session *session, sandd_control *control); /* out of its list and freed */
 void sandd_control_queue(sandd_session *session, sandd_control *control);
 /* The same for one that nobody waits for: it goes with the next packet, or alone after 25 ms, as an ack does. */

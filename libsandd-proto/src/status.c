@@ -9,10 +9,10 @@ const char *sandd_status_name(int code) {
 
 uint16_t sandd_status_close_code(int code) {
   switch (code) {
-    case SANDD__V1__STATUS_CODE__STATUS_CODE_OK:
-    case SANDD__V1__STATUS_CODE__STATUS_CODE_SHUTTING_DOWN: return 1000;
-    case SANDD__V1__STATUS_CODE__STATUS_CODE_BAD_MESSAGE: return 1007;
-    case SANDD__V1__STATUS_CODE__STATUS_CODE_MESSAGE_TOO_LARGE: return 1009;
-    default: return (uint16_t)(4000 + code);
+  case SANDD__V1__STATUS_CODE__STATUS_CODE_OK:
+  case SANDD__V1__STATUS_CODE__STATUS_CODE_SHUTTING_DOWN: return 1000;
+  case SANDD__V1__STATUS_CODE__STATUS_CODE_BAD_MESSAGE: return 1007;
+  case SANDD__V1__STATUS_CODE__STATUS_CODE_MESSAGE_TOO_LARGE: return 1009;
+  default: return (uint16_t)(4000 + code);
   }
 }

@@ -24,34 +24,52 @@
 #include <sandd/v1/packet.pb-c.h>
 #include <string.h>
 
-#define NEVER UINT64_MAX
-#define MS 1000ull
-#define SECOND 1000000ull
-#define OFFSET_MAX (1ull << 62)
-#define CHANNEL_MIN 4096u /* bytes that every channel may always use, in both budgets */
-#define CHANNELS 6        /* ids 1 to 5 */
-#define CHUNK 65536u
-#define FIRST_MESSAGE 65536u
-#define ACK_US (25 * MS)
-#define OPENING_US (10 * SECOND)
-#define PROBE_US (2 * SECOND)
-#define UNCONFIRMED_US (20 * SECOND)
-#define JUMP_US (10 * SECOND)
-#define SESSION_ID_LEN 16
-#define SECRET_LEN 32
+#define NEVER              UINT64_MAX
+#define MS                 1000ull
+#define SECOND             1000000ull
+#define OFFSET_MAX         (1ull << 62)
+#define CHANNEL_MIN        4096u /* bytes that every channel may always use, in both budgets */
+#define CHANNELS           6     /* ids 1 to 5 */
+#define CHUNK              65536u
+#define FIRST_MESSAGE      65536u
+#define ACK_US             (25 * MS)
+#define OPENING_US         (10 * SECOND)
+#define PROBE_US           (2 * SECOND)
+#define UNCONFIRMED_US     (20 * SECOND)
+#define JUMP_US            (10 * SECOND)
+#define SESSION_ID_LEN     16
+#define SECRET_LEN         32
 #define STREAM_WAITING_MAX 65536u /* bytes of control frames that may wait on one stream */
 
 typedef Sandd__V1__Frame Frame;
 typedef Sandd__V1__Hello Hello;
 
 /* Something to tell the application. Which event it becomes is decided when it is pulled. */
-typedef enum notice_kind { NOTICE_LINK, NOTICE_SESSION, NOTICE_STREAM, NOTICE_INBOX, NOTICE_RING, NOTICE_IDENTITY } notice_kind;
+typedef enum notice_kind {
+  NOTICE_LINK,
+  NOTICE_SESSION,
+  NOTICE_STREAM,
+  NOTICE_INBOX,
+  NOTICE_RING,
+  NOTICE_IDENTITY
+} notice_kind;
 typedef struct sandd_notice {
   sandd_node node;
   notice_kind kind;
   unsigned bits;
 } sandd_notice;
-enum { BIT_UP = 1, BIT_AWAY = 2, BIT_LOST = 4, BIT_REFUSED = 8, BIT_ENDED = 16, BIT_CLOSED = 32, BIT_READABLE = 64, BIT_WRITABLE = 128, BIT_DRAINED = 256, BIT_IDENTITY = 512 };
+enum {
+  BIT_UP = 1,
+  BIT_AWAY = 2,
+  BIT_LOST = 4,
+  BIT_REFUSED = 8,
+  BIT_ENDED = 16,
+  BIT_CLOSED = 32,
+  BIT_READABLE = 64,
+  BIT_WRITABLE = 128,
+  BIT_DRAINED = 256,
+  BIT_IDENTITY = 512
+};
 
 /* Bytes that several channels share. Each has CHANNEL_MIN of its own; only what is above that is shared. */
 typedef struct sandd_budget {
@@ -133,11 +151,12 @@ struct sandd_stream {
   uint8_t finished_out; /* bit per channel whose ChannelEnd was queued */
   uint8_t turn;         /* the channel that the scheduler looks at first */
   uint8_t reads;        /* bit per channel that this side reads, or did */
-  bool mine, mapped, sent_first, opened, answered, answer_in, end_out, end_in, reset_out, reset_in, lost, released, ended;
+  bool mine, mapped, sent_first, opened, answered, answer_in, end_out, end_in, reset_out, reset_in, lost, released,
+      ended;
   int status;
   uint64_t earliest;
   char *text, *errno_name;
-  sandd_control spare;      /* so that our End can always be sent */
+  sandd_control spare; /* so that our End can always be sent */
   uint8_t spare_data[32];
 };
 
@@ -210,10 +229,10 @@ struct sandd_link {
   uint64_t last_ack; /* that went out: Goodbye repeats it */
   bool offered;      /* daemon: Hello asked to resume */
   uint64_t born, received, deadline, beat_at, round_trip;
-  uint64_t proof;   /* after a clock jump: only the reply to this stamp is a sign of life */
-  bool suspect;     /* one tick found it silent for too long */
-  Hello *hello;     /* PROBING */
-  sandd_link *old;  /* PROBING: the connection that is asked */
+  uint64_t proof;  /* after a clock jump: only the reply to this stamp is a sign of life */
+  bool suspect;    /* one tick found it silent for too long */
+  Hello *hello;    /* PROBING */
+  sandd_link *old; /* PROBING: the connection that is asked */
   uint64_t probe_stamp, probe_until;
 };
 
@@ -229,13 +248,13 @@ struct sandd_endpoint {
   uint64_t rules_off;
   char *software, *daemon_id, *instance_id;
   size_t base_id_len; /* of daemon_id without a clone's suffix */
-  Hello *self; /* daemon: what Hello says of this machine; server: only its capabilities are used */
+  Hello *self;        /* daemon: what Hello says of this machine; server: only its capabilities are used */
   uint64_t attempt;
   sandd_map names, sessions;
   sandd_node all_sessions, all_links, ready, notices, probes, away, unconfirmed, orphans;
-  sandd_session *session; /* daemon */
-  sandd_session *dying;   /* told LOST, freed by the next call */
-  sandd_link *dialled;    /* daemon: its newest link */
+  sandd_session *session;     /* daemon */
+  sandd_session *dying;       /* told LOST, freed by the next call */
+  sandd_link *dialled;        /* daemon: its newest link */
   sandd_budget *recv, *rings; /* daemon */
   uint64_t keep_budget, keep_used;
   sandd_notice identity;

@@ -18,7 +18,7 @@ def declarations(header: str) -> str:
     """The declarations of a header, as cffi's parser takes them: without comments and preprocessor lines."""
     text = re.sub(r"/\*.*?\*/", "", header, flags=re.DOTALL)
     text = re.sub(r"//[^\n]*", "", text)
-    text = re.sub(r'#ifdef __cplusplus\n.*?\n#endif', "", text, flags=re.DOTALL)
+    text = re.sub(r"#ifdef __cplusplus\n.*?\n#endif", "", text, flags=re.DOTALL)
     text = re.sub(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*$", "", text, flags=re.MULTILINE)
     return re.sub(r"\bSANDD_API\b", "", text)
 

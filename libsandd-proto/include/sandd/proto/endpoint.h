@@ -55,7 +55,7 @@ typedef struct sandd_capability {
 typedef struct sandd_endpoint_config {
   size_t size; /* sizeof(sandd_endpoint_config) */
   sandd_role role;
-  const sandd_allocator *allocator; /* NULL: malloc and free */
+  const sandd_allocator *allocator;                    /* NULL: malloc and free */
   void (*random)(void *ctx, uint8_t *out, size_t len); /* unpredictable bytes; required */
   void *random_ctx;
   sandd_limits limits;

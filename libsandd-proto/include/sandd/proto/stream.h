@@ -17,7 +17,7 @@ SANDD_API void sandd_stream_release(sandd_stream *stream, uint64_t now_us);
 
 SANDD_API void sandd_stream_set_user(sandd_stream *stream, void *user);
 SANDD_API void *sandd_stream_user(const sandd_stream *stream);
-SANDD_API uint64_t sandd_stream_id(const sandd_stream *stream); /* 0 before the opening */
+SANDD_API uint64_t sandd_stream_id(const sandd_stream *stream);            /* 0 before the opening */
 SANDD_API sandd_session *sandd_stream_session(const sandd_stream *stream); /* NULL once the session is gone */
 
 /* Reads a channel into inbox. Returns the credit that the opener puts into its opening frame (ChannelStart.grant), >= 0.
