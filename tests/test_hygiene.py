@@ -14,6 +14,7 @@ import sandd
 from sandd.testing import LocalDaemon
 
 MIB = 1024 * 1024
+MEASURED = "SANDD_SANITIZER" not in os.environ  # a sanitizer keeps what was freed for a while
 
 
 def descriptors(pid: int) -> int:
@@ -62,7 +63,7 @@ def test_nothing_is_left_of_many_commands(server: sandd.Server, daemon: LocalDae
         thread.join()
     until(idle, "it is idle again", 20, state)
     until(lambda: descriptors(proper) <= before, "no descriptor is left", 20, lambda: descriptors(proper) - before)
-    assert resident(proper) - memory < 16 * MIB
+    assert not MEASURED or resident(proper) - memory < 16 * MIB
 
 
 def test_finished_commands_without_an_id_keep_no_memory(server: sandd.Server, daemon: LocalDaemon) -> None:
@@ -72,5 +73,5 @@ def test_finished_commands_without_an_id_keep_no_memory(server: sandd.Server, da
     memory, ours = resident(proper), resident(os.getpid())
     for _ in range(60):
         server.exec(daemon.id, "head -c 5000000 /dev/zero")
-    assert resident(proper) - memory < 16 * MIB
+    assert not MEASURED or resident(proper) - memory < 16 * MIB
     assert resident(os.getpid()) - ours < 32 * MIB

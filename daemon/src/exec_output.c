@@ -9,7 +9,7 @@
 /* How long the pipe of an exited process may stay empty before we stop listening to what it left behind. */
 #define DRAIN_US 2000000
 /* Reads of one output before others get their turn. */
-#define READS_PER_TURN 8
+#define READS_PER_TURN 2
 
 typedef enum phase { READING = 0, TAIL, ENDED } phase;
 

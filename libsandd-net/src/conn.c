@@ -319,6 +319,9 @@ int conn_peer_close(sandd_conn *conn, const uint8_t *payload, size_t len) {
     conn->close_answered = true;
     return -1; /* that was all */
   }
+  if (len > MAX_CLOSE_PAYLOAD) {
+    len = 0; /* libwebsockets 4.1 gives more than the frame has, when the Close came within another message */
+  }
   conn->closed_by_peer = true;
   conn->phase = CONN_CLOSING;
   conn->ws_code = len >= 2 ? (uint16_t)(payload[0] << 8 | payload[1]) : LWS_CLOSE_STATUS_NO_STATUS;

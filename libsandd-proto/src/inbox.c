@@ -168,9 +168,10 @@ void sandd_inbox_due(sandd_inbox *inbox) {
 
 void sandd_inbox_told(sandd_inbox *inbox, uint64_t now_us) {
   sandd_session *session = inbox->stream->session;
-  uint64_t trip = session->link && session->link->round_trip ? session->link->round_trip : MS;
-  /* Half a window was used within two round trips: the window is what holds the writer, so it grows. */
-  if (inbox->consumed - inbox->told_consumed >= inbox->want / 2 && now_us - inbox->told_at < 2 * trip + MS &&
+  uint64_t trip = session->link && session->link->least_trip ? session->link->least_trip : MS;
+  /* Half a window was used within two round trips: the window is what holds the writer, so it grows. By the shortest trip
+   * that was seen: one that waited behind a queue would have the window, and so the queue, grow without end. */
+  if (inbox->consumed - inbox->told_consumed >= inbox->want / 2 && now_us - inbox->told_at < 2 * trip + MS / 4 &&
       inbox->want < inbox->endpoint->window_bytes * GROWTH)
     inbox->want *= 2;
   inbox->told_consumed = inbox->consumed;

@@ -14,8 +14,11 @@ static void on_reply(sandd_link *link, uint64_t stamp, uint64_t now_us) {
     wrong(link, "HeartbeatReply to a stamp that was never sent", now_us);
     return;
   }
-  if (stamp && stamp <= now_us && stamp == link->beat)
+  if (stamp && stamp <= now_us && stamp == link->beat) {
     link->round_trip = now_us - stamp ? now_us - stamp : 1;
+    if (!link->least_trip || link->round_trip < link->least_trip)
+      link->least_trip = link->round_trip;
+  }
   if (link->proof && stamp >= link->proof) {
     link->proof = 0;
     sandd_link_received(link, now_us);

@@ -228,7 +228,7 @@ struct sandd_link {
   uint64_t stamp, next_control, ack_due;
   uint64_t last_ack; /* that went out: Goodbye repeats it */
   bool offered;      /* daemon: Hello asked to resume */
-  uint64_t born, received, deadline, beat_at, round_trip;
+  uint64_t born, received, deadline, beat_at, round_trip, least_trip;
   uint64_t proof;  /* after a clock jump: only the reply to this stamp is a sign of life */
   bool suspect;    /* one tick found it silent for too long */
   Hello *hello;    /* PROBING */
