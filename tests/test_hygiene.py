@@ -74,4 +74,4 @@ def test_finished_commands_without_an_id_keep_no_memory(server: sandd.Server, da
     for _ in range(60):
         server.exec(daemon.id, "head -c 5000000 /dev/zero")
     assert not MEASURED or resident(proper) - memory < 16 * MIB
-    assert resident(os.getpid()) - ours < 32 * MIB
+    assert not MEASURED or resident(os.getpid()) - ours < 32 * MIB
