@@ -234,14 +234,16 @@ def test_after_a_fork_the_childs_handles_are_dead_and_the_parents_live(
                     os._exit(2)
                 except sandd.SanddError:
                     pass
-            with sandd.Server("127.0.0.1", 0) as own:
-                assert own.daemon_count() == 0
+            if os.environ.get("SANDD_SANITIZER") != "tsan":  # which can't make a thread in a forked child
+                with sandd.Server("127.0.0.1", 0) as own:
+                    assert own.daemon_count() == 0
             os.write(tell, b"x")
             os.read(go, 1)
             code = 0
         finally:
             os._exit(code)
-    os.read(ready, 1)
+    os.close(tell)
+    assert os.read(ready, 1) == b"x"
     assert process.stdin is not None
     process.stdin.write(b"still here\n")
     process.stdin.close()
@@ -253,7 +255,7 @@ def test_after_a_fork_the_childs_handles_are_dead_and_the_parents_live(
     sandd.Server("127.0.0.1", port).close()
     os.write(release, b"x")
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    for descriptor in (ready, tell, go, release):
+    for descriptor in (ready, go, release):
         os.close(descriptor)
     process.stdout.close()
 
