@@ -36,7 +36,8 @@ typedef struct {
   // the daemon does. Blocks SIGCHLD, so be sure that no thread exists that does not; no children but commands
 } sandd_spawner_config;
 
-/* One per loop and process. Sets SIGCHLD to its default where it was ignored, as exit codes would be lost.
+/* One per loop and process. Sets SIGCHLD to its default where it was ignored, as exit codes would be lost. Signals that are
+ * ignored from now on must not change, but for SIGPIPE: commands may find them ignored too if they do.
  * Errors: SANDD_PLATFORM_RESOURCE, SANDD_PLATFORM_SYSTEM; *out is then NULL. */
 int sandd_spawner_new(sandd_spawner **out, const sandd_spawner_config *config);
 
@@ -55,7 +56,7 @@ typedef struct {
 
 /* Tells how a start went: error is NULL when the program runs (exec has succeeded), else it says why not, lives for the
  * call, and the process never was; sandd_process_free is then all that is left to do. Called once, from the loop, never from
- * inside sandd_process_start, and not after sandd_process_free. */
+ * inside sandd_process_start, a little later for a command without stdin that lives long, and not after sandd_process_free. */
 typedef void (*sandd_process_started_cb)(sandd_process *process, const sandd_platform_error *error, void *data);
 
 typedef struct {
@@ -102,10 +103,14 @@ int sandd_process_start(sandd_process **out, sandd_spawner *spawner, const sandd
                         sandd_platform_error *error);
 
 /* Forgets the process: no callback comes any more, pipes that were not taken are closed, and the process itself goes on
- * and is still reaped; one whose start is not over is killed. NULL is fine. */
+ * and is still reaped; one whose start is not known to be over is killed with its tree. NULL is fine. */
 void sandd_process_free(sandd_process *process);
 
 typedef enum { SANDD_PROCESS_STDIN, SANDD_PROCESS_STDOUT, SANDD_PROCESS_STDERR } sandd_process_channel;
+
+/* Looks whether the start is over, and tells on_started from inside this call if so. The news may otherwise take 2 ms, and
+ * up to 50 ms after a start that hung: call it before something is done to a process that is thought to be starting. */
+void sandd_process_look(sandd_process *process);
 
 /* Hands over our end of a channel, from on_started on; NULL where there is none, or the second time. The pipe is the
  * caller's and outlives the process. */

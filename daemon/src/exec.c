@@ -139,7 +139,7 @@ static void on_started(sandd_process *process, const sandd_platform_error *error
   }
   set_phase(exec, SANDD_EXEC_RUNNING);
   exec->hold_us =
-      exec->in && sandd_exec_stdin_inbox(exec->in) ? now_us : now_us + HOLD_US; // the writer waits for credit
+      exec->in && sandd_exec_stdin_inbox(exec->in) ? now_us : exec->start_us + HOLD_US; // the writer waits for credit
   exec->pid = sandd_process_id(exec->process);
   sandd_log(SANDD_LOG_DEBUG, "exec %s runs as pid %llu", exec->entry.id, (unsigned long long)exec->pid);
   for (sandd_exec_stream *stream = exec->streams, *next; stream; stream = next) {
@@ -325,6 +325,9 @@ sandd_exec *sandd_exec_start(sandd_execs *execs, const Sandd__V1__ExecOpen *open
 /* ---- ending ---- */
 
 void sandd_exec_kill(sandd_exec *exec, int reason, int code, const char *why) {
+  if (exec->phase == SANDD_EXEC_STARTING && exec->process) {
+    sandd_process_look(exec->process); // it may have been running for a little while
+  }
   if (exec->phase == SANDD_EXEC_STARTING) {
     sandd_fault fault;
     sandd_fault_set(&fault, code, "exec %s: %s", exec->entry.id, why);

@@ -18,21 +18,29 @@ static _Noreturn void quit(void) {
     SANDD_RAW1(SYS_exit_group, 127);
 }
 
-static _Noreturn void fail(int fd, sandd_platform_at at, long error, int candidate, int interpreter) {
-  sandd_child_report report;
-  report.at = (int32_t)at;
-  report.error = (int32_t)-error;
-  report.candidate = candidate;
-  report.interpreter = interpreter;
-  SANDD_RAW3(SYS_write, fd, &report, sizeof(report));
+static _Noreturn void fail_through(const sandd_child_plan *plan, int fd, sandd_platform_at at, long error,
+                                   int candidate, int interpreter) {
+  sandd_child_report here;
+  volatile sandd_child_report *report = plan->report != NULL ? plan->report : &here;
+  report->at = (int32_t)at;
+  report->candidate = candidate;
+  report->interpreter = interpreter;
+  report->error = (int32_t)-error;
+  if (plan->report == NULL)
+    SANDD_RAW3(SYS_write, fd, &here, sizeof(here));
   quit();
 }
 
+static _Noreturn void fail(const sandd_child_plan *plan, sandd_platform_at at, long error, int candidate,
+                           int interpreter) {
+  fail_through(plan, ERROR_FD, at, error, candidate, interpreter);
+}
+
 // A handler of ours must never run here, and an ignored signal would stay ignored across exec.
-static void reset_signals(void) {
+static void reset_signals(uint64_t set) {
   static const uint64_t default_action[8] = {0}; // SIG_DFL, no flags, empty mask, whatever the order of the fields
   for (int n = 1; n <= SIGNALS; n++)
-    if (n != SIGKILL && n != SIGSTOP)
+    if ((set >> (n - 1) & 1) != 0 && n != SIGKILL && n != SIGSTOP)
       SANDD_RAW4(SYS_rt_sigaction, n, default_action, 0, SIGSET_BYTES);
 }
 
@@ -48,15 +56,15 @@ static void place_descriptors(const sandd_child_plan *plan) {
   for (int i = 0; i < 3; i++) {
     long r = SANDD_RAW3(SYS_dup3, plan->stdio[i], i, 0);
     if (r < 0)
-      fail(plan->error_fd, SANDD_PLATFORM_AT_SYSTEM, r, 0, 0);
+      fail_through(plan, plan->error_fd, SANDD_PLATFORM_AT_SYSTEM, r, 0, 0);
   }
-  if (plan->error_fd != ERROR_FD) {
+  if (plan->report == NULL && plan->error_fd != ERROR_FD) {
     long r = SANDD_RAW3(SYS_dup3, plan->error_fd, ERROR_FD, O_CLOEXEC);
     if (r < 0)
-      fail(plan->error_fd, SANDD_PLATFORM_AT_SYSTEM, r, 0, 0);
+      fail_through(plan, plan->error_fd, SANDD_PLATFORM_AT_SYSTEM, r, 0, 0);
   }
 #ifdef SYS_close_range
-  SANDD_RAW3(SYS_close_range, ERROR_FD + 1, ~0U, 0);
+  SANDD_RAW3(SYS_close_range, plan->report == NULL ? ERROR_FD + 1 : ERROR_FD, ~0U, 0);
 #endif
 }
 
@@ -67,7 +75,7 @@ static void become_user(const sandd_child_plan *plan) {
   if (r >= 0)
     r = SANDD_RAW3(SYS_setresuid, plan->uid, plan->uid, plan->uid);
   if (r < 0)
-    fail(ERROR_FD, SANDD_PLATFORM_AT_USER, r, 0, 0);
+    fail(plan, SANDD_PLATFORM_AT_USER, r, 0, 0);
   die_with(plan->parent); // the kernel forgot it with the old user
 }
 
@@ -105,13 +113,13 @@ static _Noreturn void run(const sandd_child_plan *plan) {
       break;
   }
   if (denied != 0 && means_next(error) && !interpreter)
-    fail(ERROR_FD, SANDD_PLATFORM_AT_PROGRAM, denied, denied_at, 0);
-  fail(ERROR_FD, SANDD_PLATFORM_AT_PROGRAM, error, at, interpreter);
+    fail(plan, SANDD_PLATFORM_AT_PROGRAM, denied, denied_at, 0);
+  fail(plan, SANDD_PLATFORM_AT_PROGRAM, error, at, interpreter);
 }
 
 int sandd_child_main(void *arg) {
   const sandd_child_plan *plan = arg;
-  reset_signals();
+  reset_signals(plan->reset_signals);
   die_with(plan->parent);
   SANDD_RAW0(SYS_setsid);
   place_descriptors(plan);
@@ -124,7 +132,7 @@ int sandd_child_main(void *arg) {
   if (plan->cwd != NULL) {
     long r = SANDD_RAW1(SYS_chdir, plan->cwd);
     if (r < 0)
-      fail(ERROR_FD, SANDD_PLATFORM_AT_CWD, r, 0, 0);
+      fail(plan, SANDD_PLATFORM_AT_CWD, r, 0, 0);
   }
   static const uint64_t no_signals = 0;
   SANDD_RAW4(SYS_rt_sigprocmask, SIG_SETMASK, &no_signals, 0, SIGSET_BYTES);

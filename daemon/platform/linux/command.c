@@ -248,7 +248,6 @@ int sandd_command_build(sandd_command *command, const sandd_process_config *conf
     return r;
   }
   command->default_cwd = config->cwd.len == 0;
-  command->plan.parent = getpid();
   command->plan.restore_nofile = sandd_system_nofile(&command->plan.nofile.soft, &command->plan.nofile.hard);
   return 0;
 }

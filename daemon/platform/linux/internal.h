@@ -77,12 +77,19 @@ struct sandd_spawner {
   uv_poll_t adopted;
   bool adopted_waiting; // an end that is still to be told hides others behind it
   sandd_killer *killer;
-  unsigned refs; // the caller, each process
+  pid_t self;
+  uint64_t ignored;        // bit n - 1: signal n was ignored when the spawner was made
+  bool old_clone;          // clone3 is not to be had
+  sandd_process *settling; // children that tell of their start by a word in memory
+  uv_timer_t settle;
+  unsigned settle_ms;      // from one look to the next
+  unsigned refs;           // the caller, each process, the timer
 };
 
 struct sandd_process {
   sandd_spawner *spawner;
-  sandd_process *next, **link; // in spawner->children
+  sandd_process *next, **link;               // in spawner->children
+  sandd_process *settle_next, **settle_link; // in spawner->settling
   sandd_process_started_cb on_started;
   sandd_process_exited_cb on_exited;
   void *data;
@@ -96,6 +103,8 @@ struct sandd_process {
   uv_idle_t failed; // tells a failure that came after sandd_process_start returned, but before there was a child
   int error_fd, pidfd, terminal_fd;
   int child_fd[3]; // the child's ends, until the launch
+  bool by_word;    // the start is told by inside and report, else through error_fd
+  uint32_t inside; // the kernel writes 0 here when the child has left our memory
   sandd_child_report report;
   size_t report_len;
   sandd_pipe *pipe[3];
@@ -123,6 +132,16 @@ int sandd_launch_open(sandd_process *process, const sandd_process_config *config
 void sandd_launch_close(sandd_process *process);
 /* Makes the child. On failure error is filled and there is none. */
 int sandd_launch_child(sandd_process *process, sandd_platform_error *error);
+
+/* The child has left our memory: tells how the start went, and begins to wait for the end. The process may be gone. */
+void sandd_process_settled(sandd_process *process);
+
+/* Finds out when a child that was made by_word has left our memory, and calls sandd_process_settled. */
+void sandd_settle_init(sandd_spawner *spawner);
+void sandd_settle_free(sandd_spawner *spawner);
+void sandd_settle_add(sandd_process *process);
+/* Looks at once. True if the start is over; the process may be gone then. */
+bool sandd_settle_look(sandd_process *process);
 
 /* Enters a new child, whose reference it takes, among the children. */
 void sandd_reap_add(sandd_process *process);

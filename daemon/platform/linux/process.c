@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The life of a process:
 //
-//   start ──> [lookup of the user] ──> launch ──> starting ──end of file──> running ──reap──> gone
+//   start ──> [lookup of the user] ──> launch ──> starting ──left our memory──> running ──reap──> gone
 //                     │                  │            └─report─> failed ──reap──> gone
 //                     └──────────────────┴──> failed
 //
@@ -79,6 +79,23 @@ static void describe(sandd_process *process, sandd_platform_error *error) {
     snprintf(error->message, sizeof(error->message), "%s", what); // the sentence says it already
 }
 
+static bool has_report(const sandd_process *process) {
+  return process->by_word ? process->report.error != 0 : process->report_len == sizeof(process->report);
+}
+
+void sandd_process_settled(sandd_process *process) {
+  process->refs++;
+  if (has_report(process)) {
+    sandd_platform_error error;
+    describe(process, &error);
+    tell_started(process, &error);
+  } else {
+    tell_started(process, NULL);
+  }
+  sandd_reap_watch(process);
+  sandd_process_unref(process);
+}
+
 // The report is complete at end of file only: until then the child may stand on our memory.
 static void on_report(uv_poll_t *handle, int status, int events) {
   sandd_process *process = handle->data;
@@ -102,16 +119,7 @@ static void on_report(uv_poll_t *handle, int status, int events) {
   sandd_process_close_handle((uv_handle_t *)&process->error_poll);
   close(process->error_fd);
   process->error_fd = -1;
-  process->refs++;
-  if (process->report_len == sizeof(process->report)) {
-    sandd_platform_error error;
-    describe(process, &error);
-    tell_started(process, &error);
-  } else {
-    tell_started(process, NULL);
-  }
-  sandd_reap_watch(process);
-  sandd_process_unref(process);
+  sandd_process_settled(process);
 }
 
 static void on_failed(uv_idle_t *handle) {
@@ -137,6 +145,10 @@ static int launch(sandd_process *process, sandd_platform_error *error) {
   process->refs++; // the child's
   sandd_reap_add(process);
   sandd_launch_close(process);
+  if (process->by_word) {
+    sandd_settle_add(process);
+    return 0;
+  }
   if (uv_poll_init(process->spawner->loop, &process->error_poll, process->error_fd) == 0) {
     process->error_poll.data = process;
     process->refs++;
@@ -220,9 +232,16 @@ void sandd_process_free(sandd_process *process) {
     sandd_pipe_close(process->pipe[i]);
     process->pipe[i] = NULL;
   }
-  if (process->pid > 0 && !process->started && !process->reaped)
+  if (process->pid > 0 && !process->started && !process->reaped) {
+    if (!has_report(process)) // it may run already, and have made others
+      sandd_killer_kill(process->spawner->killer, process->exec_id, process->pid, false, 0, NULL, NULL);
     kill(process->pid, SIGKILL);
+  }
   sandd_process_unref(process);
+}
+
+void sandd_process_look(sandd_process *process) {
+  sandd_settle_look(process);
 }
 
 sandd_pipe *sandd_process_take_pipe(sandd_process *process, sandd_process_channel channel) {

@@ -110,11 +110,18 @@ static void reap_adopted(sandd_spawner *spawner) {
       own = own->next;
     if (own == NULL) {
       waitpid(info.si_pid, NULL, WNOHANG);
-    } else if (!own->watched) {
-      spawner->adopted_waiting = true;
-      return;
-    } else if (reap(own)) {
-      let_go(own);
+    } else {
+      own->refs++;
+      own->inside = 0; // some kernels do not say so when it dumps core
+      sandd_settle_look(own); // which may have reaped it
+      if (!own->watched && !own->reaped) {
+        spawner->adopted_waiting = true;
+        sandd_process_unref(own);
+        return;
+      }
+      if (!own->reaped && spawner->killer != NULL && reap(own))
+        let_go(own);
+      sandd_process_unref(own);
     }
   }
 }

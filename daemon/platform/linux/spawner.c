@@ -22,6 +22,16 @@ static int make_tag(sandd_spawner *spawner, const char *tag) {
   return 0;
 }
 
+static uint64_t ignored_signals(void) {
+  uint64_t set = (uint64_t)1 << (SIGPIPE - 1); // which libraries like to ignore later
+  for (int n = 1; n < _NSIG; n++) {
+    struct sigaction action;
+    if (sigaction(n, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+      set |= (uint64_t)1 << (n - 1);
+  }
+  return set;
+}
+
 static int open_null(void) {
   int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (fd >= 0 && fd < 3) {
@@ -59,6 +69,9 @@ int sandd_spawner_new(sandd_spawner **out, const sandd_spawner_config *config) {
   spawner->sigchld.data = spawner;
   uv_unref((uv_handle_t *)&spawner->sigchld);
   spawner->refs = 1;
+  spawner->self = getpid();
+  spawner->ignored = ignored_signals();
+  sandd_settle_init(spawner);
   struct sigaction action;
   if (sigaction(SIGCHLD, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
     signal(SIGCHLD, SIG_DFL);
@@ -92,6 +105,7 @@ void sandd_spawner_free(sandd_spawner *spawner) {
   }
   sandd_killer_free(spawner->killer);
   spawner->killer = NULL;
+  sandd_settle_free(spawner);
   uv_close((uv_handle_t *)&spawner->sigchld, on_closed);
 }
 

@@ -50,6 +50,22 @@ START_TEST(a_missing_program_is_not_found) {
 }
 END_TEST
 
+START_TEST(a_failed_start_is_told_at_once) {
+  uint64_t fastest = UINT64_MAX;
+  for (int i = 0; i < 50; i++) {
+    uint64_t begin = uv_hrtime();
+    run *r = run_begin((run_options){.argv = ARGV("/no/such/thing")});
+    while (!r->failed)
+      uv_run(loop, UV_RUN_ONCE);
+    uint64_t took = uv_hrtime() - begin;
+    fastest = took < fastest ? took : fastest;
+    run_free(r);
+  }
+  const char *slowness = getenv("CK_TIMEOUT_MULTIPLIER");
+  ck_assert_uint_lt(fastest, 1000000u * (uint64_t)(slowness != NULL ? atoi(slowness) : 1)); // before any timer
+}
+END_TEST
+
 START_TEST(a_file_that_is_no_program_is_denied) {
   const char *path = write_file("plain", "x", 0644);
   fails(RUN(.argv = ARGV(path)), SANDD_PLATFORM_PERMISSION_DENIED, SANDD_PLATFORM_AT_PROGRAM, "EACCES", "plain");
@@ -188,13 +204,14 @@ START_TEST(no_descriptor_left_is_a_lack_of_resources) {
 }
 END_TEST
 
-int main(void) {
-  Suite *s = suite_create("failures");
+static Suite *suite(const char *name) {
+  Suite *s = suite_create(name);
   TCase *t = tcase_create("failures"), *u = tcase_create("as nobody");
   tcase_add_checked_fixture(t, setup, teardown);
   tcase_add_checked_fixture(u, run_setup, run_teardown);
   tcase_set_timeout(t, 60);
   tcase_add_test(t, a_missing_program_is_not_found);
+  tcase_add_test(t, a_failed_start_is_told_at_once);
   tcase_add_test(t, a_file_that_is_no_program_is_denied);
   tcase_add_test(t, a_denied_file_early_in_the_path_hides_nothing_later);
   tcase_add_test(t, the_childs_own_path_is_searched);
@@ -210,9 +227,17 @@ int main(void) {
   tcase_add_test(u, nobody_may_not_become_root);
   suite_add_tcase(s, t);
   suite_add_tcase(s, u);
-  SRunner *runner = srunner_create(s);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
+  return s;
+}
+
+int main(void) {
+  int failed = 0;
+  for (int adopt = 0; adopt < 2; adopt++) {
+    run_adopt = adopt;
+    SRunner *runner = srunner_create(suite(adopt ? "failures, adopting" : "failures"));
+    srunner_run_all(runner, CK_NORMAL);
+    failed += srunner_ntests_failed(runner);
+    srunner_free(runner);
+  }
   return failed == 0 ? 0 : 1;
 }

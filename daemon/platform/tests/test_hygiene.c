@@ -41,7 +41,10 @@ START_TEST(signals_are_as_in_a_new_world) {
   sigprocmask(SIG_BLOCK, &set, NULL);
   signal(SIGHUP, SIG_IGN);
   signal(SIGRTMIN, SIG_IGN);
-  signal(SIGUSR2, nothing);
+  sandd_spawner_free(spawner);
+  sandd_spawner_config config = {.size = sizeof(config), .loop = loop, .adopt = run_adopt};
+  ck_assert_int_eq(sandd_spawner_new(&spawner, &config), 0);
+  signal(SIGUSR2, nothing); // handlers may come later
   run *r = RUN(.argv = ARGV("cat", "/proc/self/status"));
   ck_assert_ptr_nonnull(strstr(r->out_bytes, "SigBlk:\t0000000000000000\n"));
   ck_assert_ptr_nonnull(strstr(r->out_bytes, "SigIgn:\t0000000000000000\n"));
@@ -136,6 +139,9 @@ START_TEST(a_program_that_hangs_at_its_start_stops_nobody) {
   }
   ck_assert(!hung->started && !hung->failed);
   run_free(given_up);
+  run *stays = RUN(.argv = ARGV("true"));
+  run_free(stays);
+  ck_assert(!hung->started && !hung->failed);
   close(fd); // and with it the lease
   run_finish(hung);
   ck_assert_str_eq(hung->out_bytes, "#!/bin/cat\nhung\n");
@@ -226,8 +232,8 @@ START_TEST(the_machine_has_a_name) {
 }
 END_TEST
 
-int main(void) {
-  Suite *s = suite_create("hygiene");
+static Suite *suite(const char *name) {
+  Suite *s = suite_create(name);
   TCase *t = tcase_create("hygiene");
   tcase_add_checked_fixture(t, run_setup, run_teardown);
   tcase_set_timeout(t, 60);
@@ -244,9 +250,17 @@ int main(void) {
   tcase_add_test(t, names_of_signals_go_both_ways);
   tcase_add_test(t, the_machine_has_a_name);
   suite_add_tcase(s, t);
-  SRunner *runner = srunner_create(s);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
+  return s;
+}
+
+int main(void) {
+  int failed = 0;
+  for (int adopt = 0; adopt < 2; adopt++) {
+    run_adopt = adopt;
+    SRunner *runner = srunner_create(suite(adopt ? "hygiene, adopting" : "hygiene"));
+    srunner_run_all(runner, CK_NORMAL);
+    failed += srunner_ntests_failed(runner);
+    srunner_free(runner);
+  }
   return failed == 0 ? 0 : 1;
 }

@@ -65,6 +65,39 @@ START_TEST(a_kill_reaches_every_descendant) {
 }
 END_TEST
 
+// Starts a command that is known to run and to have a child, while the loop knows nothing of it yet.
+static run *begin_unnoticed(const char *marker) {
+  sandd_env_entry env = {{"M", 1}, {marker, strlen(marker)}};
+  run *r = run_begin((run_options){.line = "sleep $M & sleep $M & wait", .env = &env, .env_count = 1});
+  uint64_t deadline = uv_hrtime() + 20000000000u;
+  while (marked_count(marker) < 2)
+    ck_assert_msg(uv_hrtime() < deadline, "waited 20 s in vain");
+  ck_assert(!r->started);
+  return r;
+}
+
+START_TEST(a_start_that_is_given_up_leaves_no_tree) {
+  char m[64];
+  strcpy(m, marked_new());
+  run_free(begin_unnoticed(m));
+  await_count(m, 0);
+}
+END_TEST
+
+START_TEST(a_look_may_tell_of_a_start_at_once) {
+  char m[64];
+  strcpy(m, marked_new());
+  run *r = begin_unnoticed(m);
+  sandd_process_look(r->process);
+  ck_assert(!r->failed && (r->started || run_plain || !run_adopt));
+  run_until(&r->started);
+  kill_and_wait(r, 0);
+  await_count(m, 0);
+  run_finish(r);
+  run_free(r);
+}
+END_TEST
+
 START_TEST(a_kill_reaches_grandchildren_with_a_session_of_their_own) {
   char m[64];
   strcpy(m, marked_new());
@@ -253,6 +286,8 @@ static Suite *suite(const char *name) {
   tcase_add_checked_fixture(t, run_setup, run_teardown);
   tcase_set_timeout(t, 60);
   tcase_add_test(t, a_kill_reaches_every_descendant);
+  tcase_add_test(t, a_start_that_is_given_up_leaves_no_tree);
+  tcase_add_test(t, a_look_may_tell_of_a_start_at_once);
   tcase_add_test(t, a_kill_reaches_grandchildren_with_a_session_of_their_own);
   tcase_add_test(t, a_kill_reaches_a_double_fork_after_the_leader_was_reaped);
   tcase_add_test(t, a_kill_by_exec_id_needs_no_process);
