@@ -314,20 +314,27 @@ int conn_writeable(sandd_conn *conn) {
   return 0;
 }
 
+/* Not strndup: the bytes have no terminator, and checkers rightly look for one. */
+static char *text_of(const uint8_t *bytes, size_t len) {
+  char *text = malloc(len + 1);
+  if (text) {
+    memcpy(text, bytes, len);
+    text[len] = 0;
+  }
+  return text;
+}
+
 int conn_peer_close(sandd_conn *conn, const uint8_t *payload, size_t len) {
   if (conn->close_sent) {
     conn->close_answered = true;
     return -1; /* that was all */
-  }
-  if (len > MAX_CLOSE_PAYLOAD) {
-    len = 0; /* libwebsockets 4.1 gives more than the frame has, when the Close came within another message */
   }
   conn->closed_by_peer = true;
   conn->phase = CONN_CLOSING;
   conn->ws_code = len >= 2 ? (uint16_t)(payload[0] << 8 | payload[1]) : LWS_CLOSE_STATUS_NO_STATUS;
   if (!conn->error) {
     free(conn->text);
-    conn->text = len > 2 ? strndup((const char *)payload + 2, len - 2) : strdup("closed by the peer");
+    conn->text = len > 2 ? text_of(payload + 2, len - 2) : strdup("closed by the peer");
   }
   forget_partial(conn);
   conn_deadline(conn, uv_now(&conn->net->loop) + CLOSE_TIMEOUT_MS);

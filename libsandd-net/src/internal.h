@@ -15,16 +15,15 @@
 #include "sandd/net/listen.h"
 #include "sandd/net/net.h"
 
-#define SUBPROTOCOL       "sandd.v1"
-#define DEFAULT_PATH      "/ws"
-#define MAX_TOKEN         4096
-#define MAX_CLOSE_PAYLOAD 125
-#define MAX_REASON        120
-#define CLOSE_TIMEOUT_MS  5000
-#define PULL_BUDGET       (64 * 1024)
-#define MOST_FLUSHED      4096 /* connections in one go */
-#define UNSENT_LOW_WATER  (128 * 1024)
-#define TEXT_SIZE         256
+#define SUBPROTOCOL      "sandd.v1"
+#define DEFAULT_PATH     "/ws"
+#define MAX_TOKEN        4096
+#define MAX_REASON       120
+#define CLOSE_TIMEOUT_MS 5000
+#define PULL_BUDGET      (64 * 1024)
+#define MOST_FLUSHED     4096 /* connections in one go */
+#define UNSENT_LOW_WATER (128 * 1024)
+#define TEXT_SIZE        256
 
 /* A node of a circular list; the head is a node too. */
 typedef struct list {
