@@ -147,10 +147,7 @@ static void on_started(sandd_process *process, const sandd_platform_error *error
     sandd_exec_stream_answer(stream, now_us);
   }
   open_pipes(exec);
-  exec->held = now_us < exec->hold_us;
-  if (!exec->held) {
-    sandd_exec_unhold(exec);
-  }
+  exec->held = true; // until its turn, at least: it may have ended, and then its pipes need no watch
   deliver_signals(exec);
   sandd_exec_touch(exec);
 }
@@ -395,6 +392,9 @@ void sandd_exec_turn(sandd_exec *exec, uint64_t now_us) {
   if (exec->phase == SANDD_EXEC_DEAD || abandoned(exec)) {
     sandd_exec_free(exec);
     return;
+  }
+  if (exec->phase == SANDD_EXEC_RUNNING && exec->held && exec->hold_us <= now_us) {
+    sandd_exec_unhold(exec);
   }
   if (exec->phase == SANDD_EXEC_EXITED && !exec->drained) {
     exec->drained = true;

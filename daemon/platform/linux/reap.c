@@ -128,10 +128,10 @@ static void reap_adopted(sandd_spawner *spawner) {
 
 static void on_adopted(uv_poll_t *handle, int status, int events) {
   sandd_spawner *spawner = handle->data;
-  struct signalfd_siginfo info;
+  struct signalfd_siginfo info[2]; // there is one at a time, so that half a read says that there is no other
   (void)status;
   (void)events;
-  while (read(spawner->adopted_fd, &info, sizeof(info)) > 0)
+  while (read(spawner->adopted_fd, info, sizeof(info)) == (ssize_t)sizeof(info))
     ;
   spawner->refs++;
   reap_adopted(spawner);
