@@ -233,7 +233,7 @@ void sandd_process_free(sandd_process *process) {
     process->pipe[i] = NULL;
   }
   if (process->pid > 0 && !process->started && !process->reaped) {
-    if (!has_report(process)) // it may run already, and have made others
+    if (!has_report(process) && process->spawner->killer != NULL) // it may run already, and have made others
       sandd_killer_kill(process->spawner->killer, process->exec_id, process->pid, false, 0, NULL, NULL);
     kill(process->pid, SIGKILL);
   }

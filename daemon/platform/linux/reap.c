@@ -112,7 +112,7 @@ static void reap_adopted(sandd_spawner *spawner) {
       waitpid(info.si_pid, NULL, WNOHANG);
     } else {
       own->refs++;
-      own->inside = 0; // some kernels do not say so when it dumps core
+      own->inside = 0;        // some kernels do not say so when it dumps core
       sandd_settle_look(own); // which may have reaped it
       if (!own->watched && !own->reaped) {
         spawner->adopted_waiting = true;
