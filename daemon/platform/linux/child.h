@@ -21,9 +21,9 @@ typedef struct {
   char **argv;        // NULL at the end
   char **script_argv; // shell, a slot for the path, argv[1]...: for a file that is executable but has no known format
   char **envp;
-  const char *cwd; // NULL: stay
-  int stdio[3];    // all above 2
-  int error_fd;    // above 2, for the report; end of file alone means that the program runs
+  const char *cwd;                     // NULL: stay
+  int stdio[3];                        // all above 2
+  int error_fd;                        // above 2, for the report; end of file alone means that the program runs
   volatile sandd_child_report *report; // instead of error_fd, for a child in our memory
   bool terminal;                       // stdio[0] becomes the controlling terminal
   pid_t parent;

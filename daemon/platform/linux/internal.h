@@ -82,8 +82,8 @@ struct sandd_spawner {
   bool old_clone;          // clone3 is not to be had
   sandd_process *settling; // children that tell of their start by a word in memory
   uv_timer_t settle;
-  unsigned settle_ms;      // from one look to the next
-  unsigned refs;           // the caller, each process, the timer
+  unsigned settle_ms; // from one look to the next
+  unsigned refs;      // the caller, each process, the timer
 };
 
 struct sandd_process {

@@ -261,8 +261,8 @@ static bool open_report(sandd_process *process) {
   sandd_child_plan *plan = &process->command.plan;
   plan->report = process->by_word ? &process->report : NULL;
   process->inside = process->by_word;
-  return process->by_word || (make_pipe(&process->error_fd, &plan->error_fd) == 0 &&
-                              fcntl(process->error_fd, F_SETFL, O_NONBLOCK) == 0);
+  return process->by_word ||
+         (make_pipe(&process->error_fd, &plan->error_fd) == 0 && fcntl(process->error_fd, F_SETFL, O_NONBLOCK) == 0);
 }
 
 // The plan stays as it is: the child may be reading it.
