@@ -11,6 +11,10 @@
 
 #include "internal.h"
 
+/* See start_destroy and close_forgotten. */
+#define CLOSES_TWICE (LWS_LIBRARY_VERSION_NUMBER < 4002000)
+#define FORGETS      (!CLOSES_TWICE && LWS_LIBRARY_VERSION_NUMBER < 4004000)
+
 #define IDLE_VHOST_MS 1000
 
 /* rx_buffer_size is allocated per connection and is also how much is read at once. Plain connections hardly touch it; with
@@ -119,6 +123,9 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
 
 /* Numbers below that of the wake-up descriptor, see start_destroy. */
 static void open_spares(sandd_net *net, int which) {
+  if (!CLOSES_TWICE) {
+    return;
+  }
   for (int i = 0; i < BACKEND_SPARES; i++) {
     net->spares[which][i] = eventfd(0, EFD_CLOEXEC);
   }
@@ -383,6 +390,10 @@ static void leave_behind(sandd_net *net, int which) {
 }
 
 static void start_destroy(sandd_net *net, int which, placeholder *place) {
+  if (!CLOSES_TWICE) {
+    destroy_context(net, which);
+    return;
+  }
   int ends[2] = {-1, -1}, fd = net->wakeup_fd[which];
   bool have_pipe = !pipe2(ends, O_CLOEXEC); /* without: no descriptors at all, and the race is the smaller evil */
   backend_close_spares(net, which);
@@ -401,10 +412,55 @@ static void start_destroy(sandd_net *net, int which, placeholder *place) {
   }
 }
 
+/* What the kernel calls an eventfd, -1 if fd is none. */
+static long eventfd_id(int fd) {
+  char path[48], line[128];
+  long id = -1;
+  snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
+  FILE *info = fd >= 0 ? fopen(path, "re") : NULL;
+  while (info && fgets(line, sizeof line, info)) {
+    sscanf(line, "eventfd-id: %ld", &id);
+  }
+  if (info) {
+    fclose(info);
+  }
+  return id;
+}
+
+/* libwebsockets 4.3 never closes the wake-up descriptor of a foreign loop. */
+typedef struct forgotten {
+  int fd[BACKEND_COUNT];
+  long id[BACKEND_COUNT];
+  int count;
+} forgotten;
+
+static void note_forgotten(uv_handle_t *handle, void *data) {
+  forgotten *f = data;
+  uv_os_fd_t fd;
+  if (handle->type != UV_POLL || uv_fileno(handle, &fd) || f->count == BACKEND_COUNT) {
+    return;
+  }
+  f->fd[f->count] = fd;
+  f->id[f->count] = eventfd_id(fd);
+  f->count += f->id[f->count] >= 0;
+}
+
+static void close_forgotten(const forgotten *f) {
+  for (int i = 0; i < f->count; i++) {
+    if (eventfd_id(f->fd[i]) == f->id[i]) {
+      close(f->fd[i]);
+    }
+  }
+}
+
 /* With a foreign loop a context goes in two steps: what it closes in the first has to be run off the loop before the
  * second frees the memory that those handles lie in. */
 void backend_free(sandd_net *net) {
   placeholder places[BACKEND_COUNT] = {{-1, -1}, {-1, -1}};
+  forgotten forgotten = {.count = 0};
+  if (FORGETS) {
+    uv_walk(&net->loop, note_forgotten, &forgotten);
+  }
   for (int which = 0; which < BACKEND_COUNT; which++) {
     if (net->context[which]) {
       start_destroy(net, which, &places[which]);
@@ -421,6 +477,7 @@ void backend_free(sandd_net *net) {
     uv_walk(&net->loop, close_detached, NULL);
   }
   net_drain(net);
+  close_forgotten(&forgotten);
   while (!list_empty(&net->vhosts)) {
     free_vhost(LIST_ENTRY(net->vhosts.next, backend_vhost, node));
   }
