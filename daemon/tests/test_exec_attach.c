@@ -253,7 +253,8 @@ START_TEST(with_keep_a_reset_does_not_end_it_and_unread_output_drops_its_oldest)
   ck_assert_int_eq(c->status, SANDD_CODE(OK));
   ck_assert_int_eq(c->exit_code, 0);
   ck_assert_int_eq(c->start[2], c->kept_from[2]);
-  ck_assert_int_eq(c->kept_to[2], 3000004);
+  ck_assert_int_le(c->kept_to[2], 3000004); // some of it may have been in the pipe still
+  ck_assert_int_eq(c->start[2] + c->out[2].len, 3000004);
   ck_assert_int_ge(c->out[2].len, 100000);
   call_free(c);
   peer_free(p);
@@ -273,7 +274,7 @@ START_TEST(with_keep_a_command_that_its_reader_blocked_goes_on_without_one) {
   c = RUN(p, .id = "freed", .mode = MODE(ATTACH));
   call_wait(c);
   ck_assert_int_eq(c->exit_code, 0);
-  ck_assert_int_eq(c->kept_to[2], 30000004);
+  ck_assert_int_eq(c->start[2] + c->out[2].len, 30000004);
   ck_assert_int_eq(memcmp(c->out[2].data + c->out[2].len - 4, "end\n", 4), 0);
   call_free(c);
   peer_free(p);
