@@ -279,6 +279,7 @@ static void flush_one(sandd_conn *conn) {
  * that turns out to be full goes on by its writeable callback. */
 void conn_flush_woken(sandd_net *net) {
   uv_prepare_stop(&net->prepare);
+  uv_idle_stop(&net->idle);
   for (int left = MOST_FLUSHED; left && !list_empty(&net->woken); left--) {
     sandd_conn *conn = LIST_ENTRY(net->woken.next, sandd_conn, woken);
     list_remove(&conn->woken);

@@ -82,6 +82,7 @@ struct sandd_net {
   uv_async_t stop_async;
   uv_timer_t timer;
   uv_prepare_t prepare; /* runs while conns are woken: they are pulled before the loop waits */
+  uv_idle_t idle;       /* keeps the loop from waiting, for those that are woken while prepare handles run */
   void (*log)(void *user, int level, const char *text);
   void *log_user;
   unsigned fd_limit;

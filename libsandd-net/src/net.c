@@ -56,9 +56,14 @@ static void on_prepare(uv_prepare_t *prepare) {
   conn_flush_woken(prepare->data);
 }
 
+static void on_idle(uv_idle_t *idle) {
+  (void)idle;
+}
+
 void net_flush_soon(sandd_net *net) {
   if (!uv_is_closing((uv_handle_t *)&net->prepare)) {
     uv_prepare_start(&net->prepare, on_prepare);
+    uv_idle_start(&net->idle, on_idle);
   }
 }
 
@@ -105,6 +110,7 @@ int sandd_net_new(sandd_net **out, const sandd_net_config *config) {
   net->timer.data = net;
   uv_prepare_init(&net->loop, &net->prepare);
   net->prepare.data = net;
+  uv_idle_init(&net->loop, &net->idle);
   *out = net;
   return SANDD_NET_OK;
 }
@@ -174,6 +180,7 @@ void sandd_net_free(sandd_net *net) {
   uv_close((uv_handle_t *)&net->stop_async, NULL);
   uv_close((uv_handle_t *)&net->timer, NULL);
   uv_close((uv_handle_t *)&net->prepare, NULL);
+  uv_close((uv_handle_t *)&net->idle, NULL);
   backend_free(net);
   net_drain(net);
   if (uv_loop_close(&net->loop)) {
