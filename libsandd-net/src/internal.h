@@ -20,7 +20,7 @@
 #define MAX_TOKEN        4096
 #define MAX_REASON       120
 #define CLOSE_TIMEOUT_MS 5000
-#define PULL_BUDGET      (64 * 1024)
+#define PULL_BUDGET      (192 * 1024)
 #define MOST_FLUSHED     4096 /* connections in one go */
 #define UNSENT_LOW_WATER (128 * 1024)
 #define TEXT_SIZE        256
