@@ -26,8 +26,7 @@ bool packet_add_control(packet_writer *writer,
                         const sandd_control *control); /* with its seq in front; false: no room */
 size_t packet_room(const packet_writer *writer);       /* for the payload of one Data frame */
 
-/* Encodes a frame without its seq. spare may be NULL; it is used when there is no memory and the frame fits.
- * NULL when there is no memory. */
+/* Encodes a frame without its seq. NULL when there is no memory. */
 sandd_control *sandd_control_new(sandd_endpoint *endpoint, const Frame *frame);
 void sandd_control_free(sandd_endpoint *endpoint, sandd_control *control);
 size_t sandd_control_cost(const sandd_control *control); /* bytes that it takes on the wire, at most */

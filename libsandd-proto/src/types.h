@@ -134,7 +134,7 @@ struct sandd_inbox {
   uint64_t next, consumed, limit, told_consumed, told_limit, final, skipped;
   uint64_t want, told_at, since;
   sandd_node due_node, untold_node;
-  bool persistent, open, known, need, has_final, drain_limit, discard, end_told;
+  bool persistent, open, known, need, has_final, drain_limit, discard;
 };
 
 struct sandd_stream {
